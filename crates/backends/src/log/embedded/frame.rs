@@ -1,0 +1,167 @@
+//! The frame: what one write appends. Some records in a row, packed, with a checksum over all of it.
+//!
+//! ```text
+//! magic u32 · body length u32 · raw length u32 · records u32 · first number u64 · appended at i64 · flags u32 · crc u32
+//! body, padded with zeros to a multiple of 8
+//! ```
+//!
+//! Little endian. The CRC32C (RFC 3720, appendix B.4) covers the head before it and the body.
+
+use model::place::Sequence;
+use model::time::Timestamp;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"BZF1");
+
+/// The size of a head in bytes.
+pub const HEAD_BYTES: usize = 40;
+/// Frames begin at multiples of this.
+pub const ALIGN: usize = 8;
+/// The longest body, packed or not. A block is split into frames below it.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// Bodies shorter than this are not packed: it would not pay.
+const PACK_FROM_BYTES: usize = 400;
+/// zstd's fast side: the log is written once a record and read rarely, so the cost of packing decides.
+const PACK_LEVEL: i32 = -1;
+const FLAG_PACKED: u32 = 1;
+
+/// The head of a frame, and where its body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The length of the body in bytes.
+    pub body_bytes: u32,
+    /// The length of the records in bytes, unpacked.
+    pub raw_bytes: u32,
+    /// How many records.
+    pub count: u32,
+    /// The number of the first.
+    pub first: Sequence,
+    /// When it was appended, by the clock of the writer.
+    pub appended: Timestamp,
+    flags: u32,
+}
+
+impl Head {
+    /// The size of the whole frame with its padding.
+    #[must_use]
+    pub const fn frame_bytes(&self) -> usize {
+        (HEAD_BYTES + self.body_bytes as usize).next_multiple_of(ALIGN)
+    }
+}
+
+/// Packs and frames blocks; keeps the packer's memory from one to the next.
+pub struct Framer {
+    packer: Option<zstd::bulk::Compressor<'static>>,
+}
+
+impl Framer {
+    /// Makes a framer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { packer: zstd::bulk::Compressor::new(PACK_LEVEL).ok() }
+    }
+
+    /// Appends a frame of `count` records in `raw` to `out`.
+    pub fn frame(&mut self, out: &mut Vec<u8>, raw: &[u8], count: u32, first: Sequence, appended: Timestamp) {
+        debug_assert!(raw.len() <= BODY_BYTES_MAX);
+        let packed = if raw.len() < PACK_FROM_BYTES { None } else { self.pack(raw) };
+        let (body, flags) = packed.as_deref().map_or((raw, 0), |it| (it, FLAG_PACKED));
+        let start = out.len();
+        for word in [MAGIC, body.len() as u32, raw.len() as u32, count] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(&first.0.to_le_bytes());
+        out.extend_from_slice(&appended.0.to_le_bytes());
+        out.extend_from_slice(&flags.to_le_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start..]), body);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(body);
+        out.resize(start + (HEAD_BYTES + body.len()).next_multiple_of(ALIGN), 0);
+    }
+
+    fn pack(&mut self, raw: &[u8]) -> Option<Vec<u8>> {
+        let packed = self.packer.as_mut()?.compress(raw).ok()?;
+        (packed.len() < raw.len()).then_some(packed)
+    }
+}
+
+impl Default for Framer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reads the head of the frame at the front of `bytes`, if a whole and undamaged frame is there.
+#[must_use]
+pub fn check(bytes: &[u8]) -> Option<Head> {
+    let head = bytes.get(..HEAD_BYTES)?;
+    let word = |at: usize| head[at..at + 4].try_into().map(u32::from_le_bytes).ok();
+    let long = |at: usize| head[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    if word(0)? != MAGIC {
+        return None;
+    }
+    let found = Head {
+        body_bytes: word(4)?,
+        raw_bytes: word(8)?,
+        count: word(12)?,
+        first: Sequence(long(16)?),
+        appended: Timestamp(long(24)? as i64),
+        flags: word(32)?,
+    };
+    let (body_bytes, raw_bytes) = (found.body_bytes as usize, found.raw_bytes as usize);
+    if found.count == 0 || BODY_BYTES_MAX < body_bytes || BODY_BYTES_MAX < raw_bytes {
+        return None;
+    }
+    let body = bytes.get(HEAD_BYTES..HEAD_BYTES + body_bytes)?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&head[..HEAD_BYTES - 4]), body);
+    (crc == word(36)?).then_some(found)
+}
+
+/// Returns the records of the checked frame at the front of `bytes`, unpacked; `None` when its packing is broken.
+#[must_use]
+pub fn unpack(bytes: &[u8], head: &Head) -> Option<Vec<u8>> {
+    let body = bytes.get(HEAD_BYTES..HEAD_BYTES + head.body_bytes as usize)?;
+    if head.flags & FLAG_PACKED == 0 {
+        return Some(body.to_vec());
+    }
+    let raw = zstd::bulk::decompress(body, head.raw_bytes as usize).ok()?;
+    (raw.len() == head.raw_bytes as usize).then_some(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(raw: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        Framer::new().frame(&mut out, raw, 3, Sequence(7), Timestamp(9));
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_framed_is_unpacked(raw in proptest::collection::vec(0_u8..4, 1..3000)) {
+            let bytes = framed(&raw);
+            let head = check(&bytes).unwrap();
+            prop_assert_eq!((head.count, head.first, head.appended), (3, Sequence(7), Timestamp(9)));
+            prop_assert_eq!(bytes.len(), head.frame_bytes());
+            prop_assert_eq!(unpack(&bytes, &head).unwrap(), raw);
+        }
+
+        #[test]
+        fn one_flipped_bit_is_noticed(raw in proptest::collection::vec(any::<u8>(), 1..600), at in any::<usize>(), bit in 0_u8..8) {
+            let mut bytes = framed(&raw);
+            let covered = HEAD_BYTES + check(&bytes).unwrap().body_bytes as usize;
+            bytes[at % covered] ^= 1 << bit;
+            prop_assert_eq!(check(&bytes), None);
+        }
+
+        #[test]
+        fn a_cut_frame_is_noticed(raw in proptest::collection::vec(any::<u8>(), 1..600), cut in any::<usize>()) {
+            let bytes = framed(&raw);
+            let covered = HEAD_BYTES + check(&bytes).unwrap().body_bytes as usize;
+            prop_assert_eq!(check(&bytes[..cut % covered]), None);
+        }
+    }
+}

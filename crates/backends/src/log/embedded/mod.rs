@@ -1,0 +1,795 @@
+//! The embedded log: one partition of preallocated segments in a folder, each frame synced before it is acknowledged.
+//!
+//! One writer appends under `writer`; readers share `state` for moments only and read files outside of it. A file on
+//! which a write or a sync failed is never written again: nobody knows what of it is durable. The next append goes on
+//! in a new segment, whose first number says where the old one ends.
+
+pub mod files;
+pub mod frame;
+pub mod index;
+pub mod segment;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::event::{EventFlags, EventView, set_id, take_varint};
+use model::id::EventId;
+use model::place::{PartitionId, Position, Sequence};
+use model::time::Timestamp;
+
+use self::files::{File, Files};
+use self::frame::Framer;
+use self::index::{Group, Index, IndexFile, Summary};
+use self::segment::{SegmentHead, Walk, first_of_name, index_name_of, name_of, read_file, read_group, walk};
+use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, RecordKind, Search};
+use crate::failpoint;
+
+/// Blocks are framed in parts of about this many bytes, so that a reader unpacks no more than it needs.
+const FRAME_BYTES: usize = 1 << 20;
+/// How much of the newest records is kept in memory: a detector that keeps up never reads a file.
+const TAIL_BYTES_MAX: usize = 24 << 20;
+/// How many groups one call of `search` looks at, so that no question holds a thread for long.
+const SEARCH_GROUPS_MAX: usize = 2000;
+
+/// How large the log grows.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The size of a segment in bytes.
+    pub segment_bytes: u64,
+    /// Segments are removed, oldest first, while all together are larger than this.
+    pub keep_bytes: u64,
+    /// Segments are removed when their last record is older than this.
+    pub keep_age: Duration,
+}
+
+impl Default for Settings {
+    /// 14 days or 20 GiB, whichever comes first; segments of 64 MiB.
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, keep_bytes: 20 << 30, keep_age: Duration::from_secs(14 * 86_400) }
+    }
+}
+
+/// The embedded log.
+pub struct EmbeddedLog {
+    files: Arc<dyn Files>,
+    settings: Settings,
+    tag: u64,
+    writer: Mutex<Writer>,
+    state: Mutex<State>,
+    grown: Condvar,
+}
+
+struct Writer {
+    framer: Framer,
+    frames: Vec<u8>,
+    /// Where the next frame goes; `None` when the newest segment must not be written any more.
+    offset: Option<u64>,
+}
+
+struct State {
+    sealed: Vec<Sealed>,
+    active: Option<Active>,
+    tail: VecDeque<ReadBlock>,
+    tail_bytes: usize,
+    end: u64,
+    released: u64,
+    marks: BTreeMap<String, Vec<u8>>,
+    damage: Damage,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sealed {
+    first: Sequence,
+    summary: Summary,
+    bytes: u64,
+}
+
+struct Active {
+    first: Sequence,
+    file: Arc<dyn File>,
+    index: Index,
+    appended: Timestamp,
+    /// How much of the file is written.
+    bytes: u64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What panicked while it held the lock left whole values behind: every change under it is a plain assignment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn io_error(action: &'static str, file: &str) -> impl FnOnce(io::Error) -> LogError {
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => LogError::Full(source),
+        _ => LogError::Io { action, file: file.to_owned(), source },
+    }
+}
+
+impl EmbeddedLog {
+    /// Opens the log in a folder, or begins one. A torn tail is cut, what is damaged is counted; only a folder that
+    /// cannot be read, or that a later version wrote, is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`] and [`LogError::Newer`].
+    pub fn open(files: Arc<dyn Files>, settings: Settings) -> Result<Self, LogError> {
+        let mut names = files.list().map_err(io_error("list", "events"))?;
+        names.sort();
+        let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
+        let mut state = State {
+            sealed: Vec::new(),
+            active: None,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            end: firsts.last().map_or(0, |it| it.0),
+            released: 0,
+            marks: BTreeMap::new(),
+            damage: Damage::default(),
+        };
+        let mut tag = None;
+        for (at, &first) in firsts.iter().enumerate() {
+            let next = firsts.get(at + 1).copied();
+            match next.and_then(|_| summary_of(files.as_ref(), first)) {
+                Some((summary, bytes)) => state.sealed.push(Sealed { first, summary, bytes }),
+                None => tag = open_segment(files.as_ref(), &mut state, first, next)?.or(tag),
+            }
+        }
+        let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| state.damage.is_healthy());
+        let log = Self {
+            tag: tag.unwrap_or_else(new_tag),
+            files,
+            settings,
+            writer: Mutex::new(Writer { framer: Framer::new(), frames: Vec::new(), offset }),
+            state: Mutex::new(state),
+            grown: Condvar::new(),
+        };
+        Ok(log)
+    }
+
+    /// Looks at every byte of the log without changing it.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`] and [`LogError::Newer`].
+    pub fn check(files: &dyn Files) -> Result<Damage, LogError> {
+        let mut names = files.list().map_err(io_error("list", "events"))?;
+        names.sort();
+        let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
+        let mut damage = Damage::default();
+        for (at, &first) in firsts.iter().enumerate() {
+            let next = firsts.get(at + 1).copied();
+            let walked = walk_segment(files, first, next, |_| {})?;
+            if let Some(next) = next
+                && walked.1.end < next.0
+            {
+                damage.records_lost += next.0 - walked.1.end;
+                damage.findings.push(format!(
+                    "`{}`: records {} to {} are lost",
+                    name_of(first),
+                    walked.1.end,
+                    next.0 - 1
+                ));
+            }
+            add_damage(&mut damage, walked.1.damage);
+        }
+        Ok(damage)
+    }
+
+    /// Seals the newest segment and goes on in a new one.
+    fn roll(&self, writer: &mut Writer, now: Timestamp) -> Result<(), LogError> {
+        self.seal();
+        let (first, marks) = {
+            let state = locked(&self.state);
+            (Sequence(state.end), state.marks.clone())
+        };
+        let name = name_of(first);
+        let file: Arc<dyn File> =
+            Arc::from(self.files.create(&name, self.settings.segment_bytes).map_err(io_error("create", &name))?);
+        let head = SegmentHead { first, tag: self.tag, made: now };
+        let mut block = Block::default();
+        marks.iter().for_each(|(key, value)| block.push_mark(key, value));
+        writer.frames.clear();
+        writer.frames.extend_from_slice(&head.encode());
+        if !block.is_empty() {
+            writer.framer.frame(&mut writer.frames, &block.bytes, block.count, first, now);
+        }
+        let made = file.write_at(&writer.frames, 0).and_then(|()| file.sync()).and_then(|()| self.files.sync_folder());
+        if let Err(error) = made {
+            // The same number gives the same name, so what is left of this try is overwritten by the next.
+            let _ = self.files.remove(&name);
+            return Err(io_error("write", &name)(error));
+        }
+        let bytes = writer.frames.len() as u64;
+        let mut state = locked(&self.state);
+        state.active = Some(Active { first, file, index: Index::default(), appended: now, bytes });
+        if !block.is_empty() {
+            self.publish(
+                &mut state,
+                segment::HEAD_BYTES as u64,
+                &writer.frames[segment::HEAD_BYTES..],
+                &[(block.count, block.bytes)],
+                now,
+            );
+        }
+        writer.offset = Some(bytes);
+        Ok(())
+    }
+
+    /// Writes the index of the newest segment beside it; without one it is built anew at the next start.
+    fn seal(&self) {
+        let Some((mut active, bytes)) = ({
+            let mut state = locked(&self.state);
+            state.active.take().map(|it| {
+                let summary = it.index.summary(it.appended);
+                let (first, bytes) = (it.first, it.bytes);
+                state.sealed.push(Sealed { first, summary, bytes });
+                (it, bytes)
+            })
+        }) else {
+            return;
+        };
+        let name = index_name_of(active.first);
+        let temporary = format!("{name}.tmp");
+        let content = active.index.encode(active.appended);
+        let written = self.files.create(&temporary, 0).and_then(|file| {
+            file.write_at(&content, 0)?;
+            file.sync()
+        });
+        if written.and_then(|()| self.files.rename(&temporary, &name)).is_err() {
+            let _ = self.files.remove(&temporary);
+        }
+        // The rest of the reserved room is given back.
+        let _ = active.file.set_len(bytes);
+    }
+
+    /// Makes synced frames visible: index, tail, end, marks.
+    fn publish(&self, state: &mut State, mut offset: u64, frames: &[u8], parts: &[(u32, Vec<u8>)], now: Timestamp) {
+        let mut rest = frames;
+        for (count, raw) in parts {
+            let Some(head) = frame::check(rest) else { break };
+            let block = ReadBlock::new(head.first, *count, Arc::from(raw.as_slice()));
+            for record in block.records(Position::START) {
+                take_mark(&mut state.marks, &record);
+            }
+            if let Some(active) = &mut state.active {
+                active.index.add(offset, &head, &block);
+                active.appended = now;
+                active.bytes = offset + head.frame_bytes() as u64;
+            }
+            state.end = block.next().0;
+            state.tail_bytes += block.len();
+            state.tail.push_back(block);
+            offset += head.frame_bytes() as u64;
+            rest = &rest[head.frame_bytes()..];
+        }
+        while TAIL_BYTES_MAX < state.tail_bytes && 1 < state.tail.len() {
+            state.tail_bytes -= state.tail.pop_front().map_or(0, |it| it.len());
+        }
+        self.grown.notify_all();
+    }
+
+    /// Removes the segments that are too old or too many, as far as detection has read them.
+    fn retain(&self, now: Timestamp) {
+        let mut removed = Vec::new();
+        {
+            let mut state = locked(&self.state);
+            loop {
+                let total: u64 = state.sealed.iter().map(|it| it.bytes).sum::<u64>()
+                    + state.active.as_ref().map_or(0, |it| it.bytes);
+                let Some(oldest) = state.sealed.first().copied() else { break };
+                let is_old = self.settings.keep_age < now.since(oldest.summary.appended);
+                if state.released < oldest.summary.end || !(is_old || self.settings.keep_bytes < total) {
+                    break;
+                }
+                removed.push(state.sealed.remove(0).first);
+            }
+        }
+        for first in removed {
+            // What cannot be removed now is found again at the next start.
+            let _ = self.files.remove(&name_of(first));
+            let _ = self.files.remove(&index_name_of(first));
+        }
+    }
+
+    /// Returns the segment that holds `sequence`, or else the next one: its first number, and its file when it is the
+    /// newest.
+    fn read_from_files(&self, from: Position) -> Result<ReadBlock, LogError> {
+        let mut from = from;
+        loop {
+            let Some(place) = self.place_of(from) else { return Ok(empty_at(from)) };
+            let name = name_of(place.first);
+            let blocks = match &place.group {
+                Some(group) => read_group(place.file.as_ref(), group).map_err(io_error("read", &name))?,
+                None => Vec::new(),
+            };
+            if let Some(block) = blocks.into_iter().find(|it| from < it.next()) {
+                return Ok(block);
+            }
+            // Damage took what should be here: go on behind it.
+            from = Position(place.group.map_or(place.end, |it| it.end().max(from.0 + 1)));
+        }
+    }
+
+    fn place_of(&self, from: Position) -> Option<Place> {
+        let (first, is_sealed, end) = {
+            let state = locked(&self.state);
+            if let Some(active) = &state.active
+                && active.first.0 <= from.0
+            {
+                let group = active
+                    .index
+                    .group_of(Sequence(from.0))
+                    .and_then(|it| active.index.groups.get(it as usize))
+                    .copied();
+                return (from.0 < state.end).then(|| Place {
+                    first: active.first,
+                    file: active.file.clone(),
+                    group,
+                    end: state.end,
+                });
+            }
+            let sealed = state.sealed.iter().find(|it| from.0 < it.summary.end)?;
+            (sealed.first, true, sealed.summary.end)
+        };
+        debug_assert!(is_sealed);
+        let from = Position(from.0.max(first.0));
+        let index = self.index_of(first)?;
+        let group = index.group_of(Sequence(from.0)).and_then(|it| index.group(it));
+        Some(Place { first, file: Arc::from(self.files.open(&name_of(first)).ok()?), group, end })
+    }
+
+    /// Opens the index of a full segment; builds it anew when it is lost.
+    fn index_of(&self, first: Sequence) -> Option<IndexFile> {
+        let name = index_name_of(first);
+        if let Some(index) = self.files.open(&name).ok().and_then(IndexFile::open) {
+            return Some(index);
+        }
+        let (_, mut walked) = walk_segment(self.files.as_ref(), first, None, |_| {}).ok()?;
+        let content = walked.index.encode(walked.appended);
+        let file = self.files.create(&name, 0).ok()?;
+        file.write_at(&content, 0).ok()?;
+        IndexFile::open(file)
+    }
+
+    /// The candidate groups of a search in one segment, newest first.
+    fn candidates(&self, at: SegmentPlace, search: &Search) -> Vec<Group> {
+        let wanted = |it: &Group| {
+            search.from.is_none_or(|from| from <= it.latest)
+                && search.to.is_none_or(|to| it.earliest < to)
+                && search.before.is_none_or(|before| it.first < before)
+                && it.earliest <= it.latest
+        };
+        let mut groups: Vec<Group> = match at {
+            SegmentPlace::Active => {
+                let state = locked(&self.state);
+                let Some(active) = &state.active else { return Vec::new() };
+                match &search.entity {
+                    Some(entity) => active
+                        .index
+                        .groups_of(entity)
+                        .iter()
+                        .filter_map(|it| active.index.groups.get(*it as usize))
+                        .copied()
+                        .collect(),
+                    None => active.index.groups.clone(),
+                }
+            }
+            SegmentPlace::Sealed(first) => {
+                let Some(index) = self.index_of(first) else { return Vec::new() };
+                let numbers = match &search.entity {
+                    Some(entity) => index.groups_of(entity),
+                    None => (0..index.group_count()).collect(),
+                };
+                numbers.into_iter().filter_map(|it| index.group(it)).collect()
+            }
+        };
+        groups.retain(wanted);
+        groups.sort_by_key(|it| std::cmp::Reverse(it.first));
+        groups.dedup();
+        groups
+    }
+
+    fn segments_newest_first(&self) -> Vec<(SegmentPlace, Sequence, Summary)> {
+        let state = locked(&self.state);
+        let active = state.active.as_ref().map(|it| (SegmentPlace::Active, it.first, it.index.summary(it.appended)));
+        let sealed = state.sealed.iter().rev().map(|it| (SegmentPlace::Sealed(it.first), it.first, it.summary));
+        active.into_iter().chain(sealed).collect()
+    }
+
+    fn file_of(&self, first: Sequence) -> Result<Arc<dyn File>, LogError> {
+        if let Some(active) = &locked(&self.state).active
+            && active.first == first
+        {
+            return Ok(active.file.clone());
+        }
+        let name = name_of(first);
+        self.files.open(&name).map(Arc::from).map_err(io_error("open", &name))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum SegmentPlace {
+    Active,
+    Sealed(Sequence),
+}
+
+struct Place {
+    first: Sequence,
+    file: Arc<dyn File>,
+    group: Option<Group>,
+    end: u64,
+}
+
+fn empty_at(position: Position) -> ReadBlock {
+    ReadBlock::new(Sequence(position.0), 0, Arc::from([]))
+}
+
+fn new_tag() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness the tag is 0, and ids by construction are those of another log without it: not unsafe, only ambiguous.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+fn summary_of(files: &dyn Files, first: Sequence) -> Option<(Summary, u64)> {
+    let index = IndexFile::open(files.open(&index_name_of(first)).ok()?)?;
+    let bytes = files.open(&name_of(first)).ok()?.len().ok()?;
+    Some((index.summary, bytes))
+}
+
+fn add_damage(to: &mut Damage, more: Damage) {
+    to.torn_bytes += more.torn_bytes;
+    to.damaged_places += more.damaged_places;
+    to.records_lost += more.records_lost;
+    to.findings.extend(more.findings);
+}
+
+fn take_mark(marks: &mut BTreeMap<String, Vec<u8>>, record: &Record<'_>) {
+    if record.kind != RecordKind::Mark {
+        return;
+    }
+    let Some(at) = record.bytes.iter().position(|it| *it == 0) else { return };
+    let Ok(key) = std::str::from_utf8(&record.bytes[..at]) else { return };
+    marks.insert(key.to_owned(), record.bytes[at + 1..].to_vec());
+}
+
+/// Walks over a segment; a damaged head is made up for by the name of the file.
+fn walk_segment(
+    files: &dyn Files,
+    first: Sequence,
+    next: Option<Sequence>,
+    mut see: impl FnMut(&ReadBlock),
+) -> Result<(Option<u64>, Walk), LogError> {
+    let name = name_of(first);
+    let (_, bytes) = read_file(files, &name)?;
+    let decoded = SegmentHead::decode(&bytes, &name)?;
+    let head = decoded.unwrap_or(SegmentHead { first, tag: 0, made: Timestamp::default() });
+    let mut walked = walk(&bytes, &head, &name, next, |_, block| see(block));
+    if decoded.is_none() && bytes.iter().any(|it| *it != 0) {
+        walked.damage.damaged_places += 1;
+        walked.damage.findings.push(format!("`{name}`: the head cannot be read"));
+    }
+    Ok((decoded.map(|it| it.tag), walked))
+}
+
+/// Takes in a segment without an index: the newest one, or one whose index is lost. Returns its tag.
+fn open_segment(
+    files: &dyn Files,
+    state: &mut State,
+    first: Sequence,
+    next: Option<Sequence>,
+) -> Result<Option<u64>, LogError> {
+    let mut marks = std::mem::take(&mut state.marks);
+    let (tag, walked) = walk_segment(files, first, next, |block| {
+        block.records(Position::START).for_each(|it| take_mark(&mut marks, &it));
+    })?;
+    state.marks = marks;
+    add_damage(&mut state.damage, walked.damage);
+    let name = name_of(first);
+    let file = files.open(&name).map_err(io_error("open", &name))?;
+    if next.is_some() {
+        let bytes = file.len().map_err(io_error("read", &name))?;
+        let summary = Summary { end: walked.end, ..walked.index.summary(walked.appended) };
+        state.sealed.push(Sealed { first, summary, bytes });
+    } else {
+        state.end = walked.end;
+        state.active = Some(Active {
+            first,
+            file: Arc::from(file),
+            index: walked.index,
+            appended: walked.appended,
+            bytes: walked.end_offset,
+        });
+    }
+    Ok(tag)
+}
+
+/// Gives the events that have none an id, by their place.
+fn name_events(bytes: &mut [u8], tag: u64, first: Sequence) {
+    let (mut at, mut number) = (0, first.0);
+    while at < bytes.len() {
+        let kind = bytes[at];
+        let Some((length, after)) = take_varint(&bytes[at + 1..]) else { break };
+        let start = bytes.len() - after.len();
+        let end = start + length as usize;
+        let record = &mut bytes[start..end];
+        if kind == RecordKind::Event as u8
+            && record.get(1).is_some_and(|it| !EventFlags(*it).has(EventFlags::REPEATABLE))
+        {
+            set_id(record, EventId::of_place(tag, number));
+        }
+        (at, number) = (end, number + 1);
+    }
+}
+
+/// Splits records into parts of about [`FRAME_BYTES`].
+fn split(bytes: &[u8], count: u32) -> Vec<(u32, Vec<u8>)> {
+    if bytes.len() <= FRAME_BYTES {
+        return vec![(count, bytes.to_vec())];
+    }
+    let (mut parts, mut start, mut at, mut records) = (Vec::new(), 0, 0, 0);
+    while at < bytes.len() {
+        let Some((length, after)) = take_varint(&bytes[at + 1..]) else { break };
+        at = bytes.len() - after.len() + length as usize;
+        records += 1;
+        if FRAME_BYTES <= at - start || at == bytes.len() {
+            parts.push((records, bytes[start..at].to_vec()));
+            (start, records) = (at, 0);
+        }
+    }
+    parts
+}
+
+impl Log for EmbeddedLog {
+    fn partitions(&self) -> u32 {
+        1
+    }
+
+    fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    fn append(&self, _partition: PartitionId, block: &mut Block, now: Timestamp) -> Result<Sequence, LogError> {
+        let mut writer = locked(&self.writer);
+        if block.is_empty() {
+            return Ok(Sequence(locked(&self.state).end));
+        }
+        let is_full = writer.offset.is_none_or(|it| self.settings.segment_bytes < it + block.len() as u64);
+        if is_full {
+            self.roll(&mut writer, now)?;
+            self.retain(now);
+        }
+        let Writer { framer, frames, offset } = &mut *writer;
+        let (file, first) = {
+            let state = locked(&self.state);
+            let Some(active) = &state.active else { return Err(LogError::Full(io::ErrorKind::StorageFull.into())) };
+            (active.file.clone(), Sequence(state.end))
+        };
+        name_events(&mut block.bytes, self.tag, first);
+        let parts = split(&block.bytes, block.count);
+        frames.clear();
+        let mut number = first.0;
+        for (count, raw) in &parts {
+            framer.frame(frames, raw, *count, Sequence(number), now);
+            number += u64::from(*count);
+        }
+        let at = offset.unwrap_or(segment::HEAD_BYTES as u64);
+        failpoint::visit("log.before_write");
+        let written = file.write_at(frames, at).and_then(|()| {
+            failpoint::visit("log.before_sync");
+            file.sync()
+        });
+        if let Err(error) = written {
+            *offset = None;
+            let name = locked(&self.state).active.as_ref().map(|it| name_of(it.first)).unwrap_or_default();
+            return Err(io_error("write", &name)(error));
+        }
+        failpoint::visit("log.after_sync");
+        *offset = Some(at + frames.len() as u64);
+        self.publish(&mut locked(&self.state), at, frames, &parts, now);
+        Ok(first)
+    }
+
+    fn end(&self, _partition: PartitionId) -> Position {
+        Position(locked(&self.state).end)
+    }
+
+    fn start(&self, _partition: PartitionId) -> Position {
+        let state = locked(&self.state);
+        let first = state.sealed.first().map(|it| it.first).or(state.active.as_ref().map(|it| it.first));
+        Position(first.map_or(state.end, |it| it.0))
+    }
+
+    fn read(&self, _partition: PartitionId, from: Position) -> Result<ReadBlock, LogError> {
+        {
+            let state = locked(&self.state);
+            if state.end <= from.0 {
+                return Ok(empty_at(from));
+            }
+            if state.tail.front().is_some_and(|it| it.first().0 <= from.0) {
+                let at = state.tail.partition_point(|it| it.next() <= from);
+                if let Some(block) = state.tail.get(at) {
+                    return Ok(block.clone());
+                }
+            }
+        }
+        self.read_from_files(from)
+    }
+
+    fn wait(&self, _partition: PartitionId, position: Position, timeout: Duration) -> bool {
+        let state = locked(&self.state);
+        let waited = self.grown.wait_timeout_while(state, timeout, |it| it.end <= position.0);
+        waited.map_or_else(|it| position.0 < it.into_inner().0.end, |(state, _)| position.0 < state.end)
+    }
+
+    fn mark(&self, key: &str) -> Option<Vec<u8>> {
+        locked(&self.state).marks.get(key).cloned()
+    }
+
+    fn marks(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let state = locked(&self.state);
+        let from = state.marks.range(prefix.to_owned()..);
+        from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn find(&self, id: EventId) -> Result<Option<(Sequence, Vec<u8>)>, LogError> {
+        let has_id = |it: &Record<'_>| {
+            it.kind == RecordKind::Event && EventView::of(it.bytes).is_some_and(|event| event.id == id)
+        };
+        if id.upper() == self.tag {
+            let sequence = Sequence(id.lower());
+            let block = self.read(PartitionId(0), Position(sequence.0))?;
+            if let Some(found) = block.record(sequence).filter(has_id) {
+                return Ok(Some((sequence, found.bytes.to_vec())));
+            }
+        }
+        for (place, first, _) in self.segments_newest_first() {
+            let group = match place {
+                SegmentPlace::Active => {
+                    let state = locked(&self.state);
+                    let index = state.active.as_ref().map(|it| &it.index);
+                    index
+                        .and_then(|it| {
+                            it.ids
+                                .iter()
+                                .rev()
+                                .find(|found| found.0 == id)
+                                .and_then(|found| it.groups.get(found.1 as usize))
+                        })
+                        .copied()
+                }
+                SegmentPlace::Sealed(first) => self.index_of(first).and_then(|it| it.group(it.group_of_id(id)?)),
+            };
+            let Some(group) = group else { continue };
+            let blocks =
+                read_group(self.file_of(first)?.as_ref(), &group).map_err(io_error("read", &name_of(first)))?;
+            for block in &blocks {
+                if let Some(found) = block.records(Position::START).find(has_id) {
+                    return Ok(Some((found.sequence, found.bytes.to_vec())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn search(&self, search: &Search) -> Result<Page, LogError> {
+        let mut page = Page::default();
+        let mut looked_at = 0;
+        for (place, first, summary) in self.segments_newest_first() {
+            let is_outside = search.before.is_some_and(|it| it <= first)
+                || search.from.is_some_and(|it| summary.latest < it)
+                || search.to.is_some_and(|it| it <= summary.earliest);
+            if is_outside {
+                continue;
+            }
+            let mut file = None;
+            for group in self.candidates(place, search) {
+                if SEARCH_GROUPS_MAX <= looked_at {
+                    page.next = Some(Sequence(group.end()));
+                    return Ok(page);
+                }
+                looked_at += 1;
+                let file = match &file {
+                    Some(file) => file,
+                    None => file.insert(self.file_of(first)?),
+                };
+                let blocks = read_group(file.as_ref(), &group).map_err(io_error("read", &name_of(first)))?;
+                for block in blocks.iter().rev() {
+                    let records: Vec<_> = block.records(Position::START).collect();
+                    for record in records.iter().rev() {
+                        let is_before = search.before.is_none_or(|it| record.sequence < it);
+                        let holds = || EventView::of(record.bytes).is_some_and(|it| search.holds(&it));
+                        if record.kind != RecordKind::Event || !is_before || !holds() {
+                            continue;
+                        }
+                        if page.events.len() == search.limit {
+                            page.next = page.events.last().map(|it| it.0);
+                            return Ok(page);
+                        }
+                        page.events.push((record.sequence, record.bytes.to_vec()));
+                    }
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    fn repeatable_ids(&self, max: usize, see: &mut dyn FnMut(EventId)) -> Result<(), LogError> {
+        let (active, sealed) = {
+            let state = locked(&self.state);
+            let active: Vec<EventId> = state.active.iter().flat_map(|it| it.index.ids.iter().map(|id| id.0)).collect();
+            (active, state.sealed.iter().map(|it| it.first).collect::<Vec<_>>())
+        };
+        let mut missing = max.saturating_sub(active.len());
+        let mut older = Vec::new();
+        for first in sealed.into_iter().rev() {
+            if missing == 0 {
+                break;
+            }
+            let Some(index) = self.index_of(first) else { continue };
+            missing = missing.saturating_sub(index.id_count() as usize);
+            older.push(index);
+        }
+        older.iter().rev().for_each(|it| it.for_each_id(&mut *see));
+        active.into_iter().for_each(see);
+        Ok(())
+    }
+
+    fn specials(&self, see: &mut dyn FnMut(Record<'_>) -> bool) -> Result<(), LogError> {
+        for (place, first, _) in self.segments_newest_first() {
+            let mut groups: Vec<Group> = match place {
+                SegmentPlace::Active => {
+                    locked(&self.state).active.as_ref().map(|it| it.index.groups.clone()).unwrap_or_default()
+                }
+                SegmentPlace::Sealed(first) => self
+                    .index_of(first)
+                    .map(|it| (0..it.group_count()).filter_map(|number| it.group(number)).collect())
+                    .unwrap_or_default(),
+            };
+            groups.retain(|it| it.has_specials);
+            for group in groups.iter().rev() {
+                let blocks =
+                    read_group(self.file_of(first)?.as_ref(), group).map_err(io_error("read", &name_of(first)))?;
+                for block in blocks.iter().rev() {
+                    let records: Vec<_> = block.records(Position::START).collect();
+                    for record in records.into_iter().rev() {
+                        let is_special =
+                            !matches!(record.kind, RecordKind::Event | RecordKind::Mark | RecordKind::Tick);
+                        if is_special && !see(record) {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&self, _partition: PartitionId, position: Position) {
+        let mut state = locked(&self.state);
+        state.released = state.released.max(position.0);
+    }
+
+    fn damage(&self) -> Damage {
+        locked(&self.state).damage.clone()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let state = locked(&self.state);
+        state.sealed.iter().map(|it| it.bytes).sum::<u64>() + state.active.as_ref().map_or(0, |it| it.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> EmbeddedLog {
+        let settings = Settings { segment_bytes: 64 << 10, ..Settings::default() };
+        EmbeddedLog::open(Arc::new(files::Folder::new(folder.path().to_owned())), settings).unwrap()
+    }
+
+    super::super::conformance::suite!(|folder| super::open(folder));
+}

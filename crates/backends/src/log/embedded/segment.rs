@@ -1,0 +1,196 @@
+//! The segment: one file of frames, named by the number of its first record.
+//!
+//! ```text
+//! magic "BZLOG" 3 bytes 0 · format u32 · crc u32 · first number u64 · tag u64 · made at i64 · zeros to 64
+//! frames until the end of what was written, then zeros or what a crash left
+//! ```
+
+use std::sync::Arc;
+
+use model::place::Sequence;
+use model::time::Timestamp;
+
+use super::files::{File, Files, read_whole};
+use super::frame::{self, ALIGN, Head};
+use super::index::Index;
+use crate::log::{Damage, LogError, ReadBlock};
+
+const MAGIC: &[u8; 8] = b"BZLOG\0\0\0";
+/// The format that this version writes. Every earlier one stays readable; a fixture of each is kept.
+pub const FORMAT: u32 = 1;
+/// Where the first frame begins.
+pub const HEAD_BYTES: usize = 64;
+const NAME_DIGITS: usize = 20;
+
+/// What the head of a segment says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHead {
+    /// The number of the first record.
+    pub first: Sequence,
+    /// The tag of the log.
+    pub tag: u64,
+    /// When the segment was made.
+    pub made: Timestamp,
+}
+
+impl SegmentHead {
+    /// Encodes the head.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEAD_BYTES] {
+        let mut out = [0; HEAD_BYTES];
+        out[..8].copy_from_slice(MAGIC);
+        out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        out[16..24].copy_from_slice(&self.first.0.to_le_bytes());
+        out[24..32].copy_from_slice(&self.tag.to_le_bytes());
+        out[32..40].copy_from_slice(&self.made.0.to_le_bytes());
+        let crc = crc32c::crc32c(&out[16..]);
+        out[12..16].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a head; `Ok(None)` when it is damaged.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Newer`] for a format of a later version.
+    pub fn decode(bytes: &[u8], file: &str) -> Result<Option<Self>, LogError> {
+        let Some(head) = bytes.get(..HEAD_BYTES).filter(|it| it.starts_with(MAGIC)) else { return Ok(None) };
+        let word = |at: usize| head[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+        let long = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+        if crc32c::crc32c(&head[16..]) != word(12) {
+            return Ok(None);
+        }
+        if FORMAT < word(8) {
+            return Err(LogError::Newer { file: file.to_owned(), found: word(8), known: FORMAT });
+        }
+        Ok(Some(Self { first: Sequence(long(16)), tag: long(24), made: Timestamp(long(32) as i64) }))
+    }
+}
+
+/// The name of the segment whose first record has this number.
+#[must_use]
+pub fn name_of(first: Sequence) -> String {
+    format!("{:0NAME_DIGITS$}.seg", first.0)
+}
+
+/// The name of its index.
+#[must_use]
+pub fn index_name_of(first: Sequence) -> String {
+    format!("{:0NAME_DIGITS$}.idx", first.0)
+}
+
+/// The number in the name of a segment.
+#[must_use]
+pub fn first_of_name(name: &str) -> Option<Sequence> {
+    let digits = name.strip_suffix(".seg")?;
+    (digits.len() == NAME_DIGITS).then(|| digits.parse().ok()).flatten().map(Sequence)
+}
+
+/// What a walk over a segment found.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// The index of what can be read.
+    pub index: Index,
+    /// Where the next frame would go.
+    pub end_offset: u64,
+    /// The number that the next record would have.
+    pub end: u64,
+    /// When the last frame was appended.
+    pub appended: Timestamp,
+    /// What cannot be read.
+    pub damage: Damage,
+}
+
+/// Walks over the frames of a segment, calling `see` for each; what is behind `limit` (the first number of the next
+/// segment) was never acknowledged and is passed over.
+pub fn walk(
+    bytes: &[u8],
+    head: &SegmentHead,
+    name: &str,
+    limit: Option<Sequence>,
+    mut see: impl FnMut(&Head, &ReadBlock),
+) -> Walk {
+    let mut found = Walk { end_offset: HEAD_BYTES as u64, end: head.first.0, appended: head.made, ..Walk::default() };
+    let mut at = HEAD_BYTES;
+    while at < bytes.len() {
+        let Some((start, frame_head, block)) = next_frame(bytes, at, found.end) else { break };
+        if limit.is_some_and(|it| it <= frame_head.first) {
+            break;
+        }
+        if at < start {
+            found.damage.damaged_places += 1;
+            found.damage.findings.push(format!("`{name}`: {} bytes at offset {at} cannot be read", start - at));
+        }
+        let missing = frame_head.first.0 - found.end;
+        if 0 < missing {
+            found.damage.records_lost += missing;
+            found
+                .damage
+                .findings
+                .push(format!("`{name}`: {missing} records before number {} are lost", frame_head.first.0));
+        }
+        found.index.add(start as u64, &frame_head, &block);
+        found.end = frame_head.first.0 + u64::from(frame_head.count);
+        found.appended = frame_head.appended;
+        see(&frame_head, &block);
+        at = start + frame_head.frame_bytes();
+        found.end_offset = at as u64;
+    }
+    found.damage.torn_bytes =
+        bytes[at.min(bytes.len())..].iter().rposition(|it| *it != 0).map_or(0, |it| it as u64 + 1);
+    found
+}
+
+/// Finds the next undamaged frame at `at` or behind it whose numbers do not go back.
+fn next_frame(bytes: &[u8], at: usize, end: u64) -> Option<(usize, Head, ReadBlock)> {
+    let mut start = at;
+    while start + frame::HEAD_BYTES <= bytes.len() {
+        if let Some(head) = frame::check(&bytes[start..])
+            && end <= head.first.0
+            && let Some(raw) = frame::unpack(&bytes[start..], &head)
+        {
+            let block = ReadBlock::new(head.first, head.count, Arc::from(raw));
+            return Some((start, head, block));
+        }
+        start += ALIGN;
+        if bytes[start.min(bytes.len())..].iter().take(4096).all(|it| *it == 0) {
+            start = skip_zeros(bytes, start);
+        }
+    }
+    None
+}
+
+/// Skips whole zero words: most of a preallocated file is zeros.
+fn skip_zeros(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at.min(bytes.len())..];
+    rest.iter().position(|it| *it != 0).map_or(bytes.len(), |it| (at + it) / ALIGN * ALIGN)
+}
+
+/// Reads the records of a group; what is damaged is passed over.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn read_group(file: &dyn File, group: &super::index::Group) -> std::io::Result<Vec<ReadBlock>> {
+    let mut bytes = vec![0; usize::try_from(group.bytes).map_err(std::io::Error::other)?];
+    let read = file.read_at(&mut bytes, group.offset)?;
+    let (mut at, mut end, mut blocks) = (0, group.first.0, Vec::new());
+    while let Some((start, head, block)) = next_frame(&bytes[..read], at, end) {
+        at = start + head.frame_bytes();
+        end = head.first.0 + u64::from(head.count);
+        blocks.push(block);
+    }
+    Ok(blocks)
+}
+
+/// Reads a whole segment file.
+///
+/// # Errors
+///
+/// [`LogError::Io`].
+pub fn read_file(files: &dyn Files, name: &str) -> Result<(Box<dyn File>, Vec<u8>), LogError> {
+    let io = |source| LogError::Io { action: "read", file: name.to_owned(), source };
+    let file = files.open(name).map_err(io)?;
+    let bytes = read_whole(file.as_ref()).map_err(io)?;
+    Ok((file, bytes))
+}
