@@ -5,3 +5,4 @@
 
 pub mod failpoint;
 pub mod log;
+pub mod store;

@@ -49,6 +49,12 @@ impl Encoder {
         self.bytes.extend_from_slice(value.as_bytes());
     }
 
+    /// Writes bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.u64(value.len() as u64);
+        self.bytes.extend_from_slice(value);
+    }
+
     /// Writes two times, or none.
     pub fn span(&mut self, value: Option<(Timestamp, Timestamp)>) {
         self.flag(value.is_some());
@@ -119,10 +125,15 @@ impl<'a> Decoder<'a> {
 
     /// Reads a text.
     pub fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    /// Reads bytes.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u64()?).ok()?;
         let (front, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        String::from_utf8(front.to_vec()).ok()
+        Some(front)
     }
 
     /// Reads two times, or none.

@@ -7,6 +7,7 @@ pub mod alert;
 pub mod entity;
 pub mod event;
 pub mod id;
+pub mod intake;
 pub mod json;
 pub mod limits;
 pub mod place;

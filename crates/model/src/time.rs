@@ -144,7 +144,7 @@ impl Timestamp {
             return None;
         }
         let whole: i64 = whole.parse().ok()?;
-        let (nanos_per_unit, _) = unit_of_epoch(whole);
+        let nanos_per_unit = unit_of_epoch(whole);
         let nanos_of_rest = i64::from(nanos_of_fraction_or_zero(fraction)?) / (NANOS_PER_SECOND / nanos_per_unit);
         let nanos = whole.checked_mul(nanos_per_unit)?.checked_add(nanos_of_rest)?;
         Some(Self(if is_negative { -nanos } else { nanos }))
@@ -210,12 +210,13 @@ pub fn nanos_of(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-fn unit_of_epoch(whole: i64) -> (i64, &'static str) {
+/// The nanoseconds of the unit in which a number of this size counts.
+fn unit_of_epoch(whole: i64) -> i64 {
     match whole {
-        ..100_000_000_000 => (NANOS_PER_SECOND, "s"),
-        ..100_000_000_000_000 => (1_000_000, "ms"),
-        ..100_000_000_000_000_000 => (1000, "us"),
-        _ => (1, "ns"),
+        0..100_000_000_000 => NANOS_PER_SECOND,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1000,
+        _ => 1,
     }
 }
 

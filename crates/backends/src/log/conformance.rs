@@ -72,13 +72,13 @@ fn times(log: &impl Log, from: Position) -> Vec<i64> {
 
 pub(crate) fn reads_on_from_the_position_asked_for<L: Log>(open: impl Fn() -> L) {
     let log = open();
-    assert_eq!(times(&log, Position::START), []);
+    assert_eq!(times(&log, Position::START), [] as [i64; 0]);
     append(&log, 0..3, false);
     append(&log, 3..5, false);
     assert_eq!(times(&log, Position::START), [0, 1, 2, 3, 4]);
     let first = log.end(PARTITION).0 - 5;
     assert_eq!(times(&log, Position(first + 2)), [2, 3, 4]);
-    assert_eq!(times(&log, log.end(PARTITION)), []);
+    assert_eq!(times(&log, log.end(PARTITION)), [] as [i64; 0]);
 }
 
 pub(crate) fn names_events_that_have_no_id_by_their_place<L: Log>(open: impl Fn() -> L) {
@@ -134,7 +134,7 @@ pub(crate) fn finds_events_by_id_entity_and_time<L: Log>(open: impl Fn() -> L) {
         let search = Search { limit: 10, ..Search::default() };
         assert_eq!(found(&log, &search), (1990..2000).rev().collect::<Vec<i64>>());
         assert_eq!(found(&log, &Search { entity: Some("10.0.1.5".into()), ..search.clone() }), [261]);
-        assert_eq!(found(&log, &Search { entity: Some("nobody".into()), ..search.clone() }), []);
+        assert_eq!(found(&log, &Search { entity: Some("nobody".into()), ..search.clone() }), [] as [i64; 0]);
         let span = Search { from: Some(Timestamp(500_000)), to: Some(Timestamp(503_000)), ..search.clone() };
         assert_eq!(found(&log, &span), [502, 501, 500]);
         assert_eq!(found(&log, &Search { entity: Some("odd".into()), ..span }), [501]);

@@ -3,7 +3,7 @@
 use std::collections::HashMap as StdMap;
 
 use hashbrown::HashMap;
-use model::entity::Entity;
+use model::entity::{Entity, EntityKind};
 use model::time::Timestamp;
 
 use super::seeds::Seeds;
@@ -60,6 +60,24 @@ pub struct Named {
     pub incarnation: u64,
     /// Whether the events are demo or self-test data.
     pub is_synthetic: bool,
+}
+
+impl Named {
+    /// Writes it.
+    pub fn encode(&self, out: &mut Encoder) {
+        out.text(self.entity.kind.as_str());
+        out.text(&self.entity.value);
+        out.text(&self.key);
+        out.u64(self.incarnation);
+        out.flag(self.is_synthetic);
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(from: &mut Decoder<'_>) -> Option<Self> {
+        let kind = EntityKind::from_word(&from.text()?)?;
+        let entity = Entity { kind, value: from.text()? };
+        Some(Self { entity, key: from.text()?, incarnation: from.u64()?, is_synthetic: from.flag()? })
+    }
 }
 
 #[derive(Debug)]
@@ -192,11 +210,7 @@ impl<W: KeyWindow> Table<W> {
             out.u64(slot.touched);
             out.flag(slot.named.is_some());
             if let Some(named) = &slot.named {
-                out.text(named.entity.kind.as_str());
-                out.text(&named.entity.value);
-                out.text(&named.key);
-                out.u64(named.incarnation);
-                out.flag(named.is_synthetic);
+                named.encode(out);
             }
             slot.window.encode(out);
         }
@@ -210,13 +224,7 @@ impl<W: KeyWindow> Table<W> {
         table.evicted = from.u64()?;
         let slots = from.list(|from| {
             let (key, since, touched) = (from.u128()?, from.u64()?, from.u64()?);
-            let named = if from.flag()? {
-                let kind = model::entity::EntityKind::from_word(&from.text()?)?;
-                let entity = Entity { kind, value: from.text()? };
-                Some(Box::new(Named { entity, key: from.text()?, incarnation: from.u64()?, is_synthetic: from.flag()? }))
-            } else {
-                None
-            };
+            let named = if from.flag()? { Some(Box::new(Named::decode(from)?)) } else { None };
             Some((key, Slot { window: W::decode(from)?, since, touched, named, is_changed: false }))
         })?;
         table.keys = slots.into_iter().collect();

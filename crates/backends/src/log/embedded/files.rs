@@ -112,6 +112,35 @@ pub fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Bytes in memory, to be read like a file.
+#[derive(Debug)]
+pub struct Memory(pub Vec<u8>);
+
+impl File for Memory {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|it| self.0.get(it..)).unwrap_or_default();
+        let read = rest.len().min(into.len());
+        into[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn set_len(&self, _bytes: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// A folder of the file system. Files are made with mode 0600.
 #[derive(Debug)]
 pub struct Folder {

@@ -23,6 +23,8 @@ const PACK_FROM_BYTES: usize = 400;
 /// zstd's fast side: the log is written once a record and read rarely, so the cost of packing decides.
 const PACK_LEVEL: i32 = -1;
 const FLAG_PACKED: u32 = 1;
+/// The frame before it belongs to the same append.
+const FLAG_CONTINUES: u32 = 2;
 
 /// The head of a frame, and where its body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// Whether the frame before it belongs to the same append: both were acknowledged, or neither.
+    #[must_use]
+    pub const fn continues(&self) -> bool {
+        self.flags & FLAG_CONTINUES != 0
+    }
+
     /// The size of the whole frame with its padding.
     #[must_use]
     pub const fn frame_bytes(&self) -> usize {
@@ -60,12 +68,13 @@ impl Framer {
         Self { packer: zstd::bulk::Compressor::new(PACK_LEVEL).ok() }
     }
 
-    /// Appends a frame of `count` records in `raw` to `out`.
+    /// Appends a frame of `count` records in `raw` to `out`. When something is in `out`, it continues that append.
     pub fn frame(&mut self, out: &mut Vec<u8>, raw: &[u8], count: u32, first: Sequence, appended: Timestamp) {
         debug_assert!(raw.len() <= BODY_BYTES_MAX);
         let packed = if raw.len() < PACK_FROM_BYTES { None } else { self.pack(raw) };
         let (body, flags) = packed.as_deref().map_or((raw, 0), |it| (it, FLAG_PACKED));
         let start = out.len();
+        let flags = if start == 0 { flags } else { flags | FLAG_CONTINUES };
         for word in [MAGIC, body.len() as u32, raw.len() as u32, count] {
             out.extend_from_slice(&word.to_le_bytes());
         }

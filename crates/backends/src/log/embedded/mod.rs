@@ -9,7 +9,7 @@ pub mod frame;
 pub mod index;
 pub mod segment;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use model::id::EventId;
 use model::place::{PartitionId, Position, Sequence};
 use model::time::Timestamp;
 
-use self::files::{File, Files};
+use self::files::{File, Files, Memory};
 use self::frame::Framer;
 use self::index::{Group, Index, IndexFile, Summary};
 use self::segment::{SegmentHead, Walk, first_of_name, index_name_of, name_of, read_file, read_group, walk};
@@ -58,6 +58,8 @@ pub struct EmbeddedLog {
     tag: u64,
     writer: Mutex<Writer>,
     state: Mutex<State>,
+    /// The segments whose index was found whole, or was built anew.
+    checked: Mutex<HashSet<Sequence>>,
     grown: Condvar,
 }
 
@@ -128,21 +130,30 @@ impl EmbeddedLog {
             marks: BTreeMap::new(),
             damage: Damage::default(),
         };
-        let mut tag = None;
+        let (mut tag, mut is_clean) = (None, false);
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
-            match next.and_then(|_| summary_of(files.as_ref(), first)) {
+            match next.and_then(|it| summary_of(files.as_ref(), first, it)) {
                 Some((summary, bytes)) => state.sealed.push(Sealed { first, summary, bytes }),
-                None => tag = open_segment(files.as_ref(), &mut state, first, next)?.or(tag),
+                None => {
+                    let opened = open_segment(files.as_ref(), &mut state, first, next)?;
+                    (tag, is_clean) = (opened.tag.or(tag), opened.is_clean);
+                }
             }
         }
-        let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| state.damage.is_healthy());
+        let is_begun = state.active.as_ref().is_some_and(begins_whole);
+        if tag.is_none() || !is_begun {
+            tag = recall(files.as_ref(), &firsts, &mut state.marks)?.or(tag);
+        }
+        // Behind a torn tail, what is left of it could be taken for frames: such a segment is not written again.
+        let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| is_clean && is_begun);
         let log = Self {
             tag: tag.unwrap_or_else(new_tag),
             files,
             settings,
             writer: Mutex::new(Writer { framer: Framer::new(), frames: Vec::new(), offset }),
             state: Mutex::new(state),
+            checked: Mutex::default(),
             grown: Condvar::new(),
         };
         Ok(log)
@@ -161,6 +172,13 @@ impl EmbeddedLog {
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
             let walked = walk_segment(files, first, next, |_| {})?;
+            let index = files.open(&index_name_of(first)).ok();
+            if index.is_some_and(|it| IndexFile::open(it).is_none_or(|it| !it.is_whole())) {
+                damage.damaged_places += 1;
+                damage
+                    .findings
+                    .push(format!("`{}`: the index is damaged and will be built anew", index_name_of(first)));
+            }
             if let Some(next) = next
                 && walked.1.end < next.0
             {
@@ -180,6 +198,8 @@ impl EmbeddedLog {
     /// Seals the newest segment and goes on in a new one.
     fn roll(&self, writer: &mut Writer, now: Timestamp) -> Result<(), LogError> {
         self.seal();
+        // If the new segment cannot be made, the next append tries again.
+        writer.offset = None;
         let (first, marks) = {
             let state = locked(&self.state);
             (Sequence(state.end), state.marks.clone())
@@ -221,7 +241,8 @@ impl EmbeddedLog {
     fn seal(&self) {
         let Some((mut active, bytes)) = ({
             let mut state = locked(&self.state);
-            state.active.take().map(|it| {
+            // A segment that got no frame is made again under the same name.
+            state.active.take().filter(|it| !it.index.groups.is_empty()).map(|it| {
                 let summary = it.index.summary(it.appended);
                 let (first, bytes) = (it.first, it.bytes);
                 state.sealed.push(Sealed { first, summary, bytes });
@@ -230,18 +251,22 @@ impl EmbeddedLog {
         }) else {
             return;
         };
-        let name = index_name_of(active.first);
+        self.write_index(active.first, &active.index.encode(active.appended));
+        // The rest of the reserved room is given back.
+        let _ = active.file.set_len(bytes);
+    }
+
+    /// Writes the index of a full segment. When that fails it is built anew where it is asked for.
+    fn write_index(&self, first: Sequence, content: &[u8]) {
+        let name = index_name_of(first);
         let temporary = format!("{name}.tmp");
-        let content = active.index.encode(active.appended);
         let written = self.files.create(&temporary, 0).and_then(|file| {
-            file.write_at(&content, 0)?;
+            file.write_at(content, 0)?;
             file.sync()
         });
         if written.and_then(|()| self.files.rename(&temporary, &name)).is_err() {
             let _ = self.files.remove(&temporary);
         }
-        // The rest of the reserved room is given back.
-        let _ = active.file.set_len(bytes);
     }
 
     /// Makes synced frames visible: index, tail, end, marks.
@@ -298,7 +323,7 @@ impl EmbeddedLog {
     fn read_from_files(&self, from: Position) -> Result<ReadBlock, LogError> {
         let mut from = from;
         loop {
-            let Some(place) = self.place_of(from) else { return Ok(empty_at(from)) };
+            let Some(place) = self.place_of(from)? else { return Ok(empty_at(from)) };
             let name = name_of(place.first);
             let blocks = match &place.group {
                 Some(group) => read_group(place.file.as_ref(), group).map_err(io_error("read", &name))?,
@@ -312,8 +337,8 @@ impl EmbeddedLog {
         }
     }
 
-    fn place_of(&self, from: Position) -> Option<Place> {
-        let (first, is_sealed, end) = {
+    fn place_of(&self, from: Position) -> Result<Option<Place>, LogError> {
+        let (first, end) = {
             let state = locked(&self.state);
             if let Some(active) = &state.active
                 && active.first.0 <= from.0
@@ -323,34 +348,40 @@ impl EmbeddedLog {
                     .group_of(Sequence(from.0))
                     .and_then(|it| active.index.groups.get(it as usize))
                     .copied();
-                return (from.0 < state.end).then(|| Place {
+                return Ok((from.0 < state.end).then(|| Place {
                     first: active.first,
                     file: active.file.clone(),
                     group,
                     end: state.end,
-                });
+                }));
             }
-            let sealed = state.sealed.iter().find(|it| from.0 < it.summary.end)?;
-            (sealed.first, true, sealed.summary.end)
+            let Some(sealed) = state.sealed.iter().find(|it| from.0 < it.summary.end) else { return Ok(None) };
+            (sealed.first, sealed.summary.end)
         };
-        debug_assert!(is_sealed);
         let from = Position(from.0.max(first.0));
-        let index = self.index_of(first)?;
-        let group = index.group_of(Sequence(from.0)).and_then(|it| index.group(it));
-        Some(Place { first, file: Arc::from(self.files.open(&name_of(first)).ok()?), group, end })
+        let file = self.file_of(first)?;
+        let index = self.index_of(first);
+        let group = index.and_then(|it| it.group(it.group_of(Sequence(from.0))?));
+        Ok(Some(Place { first, file, group, end }))
     }
 
     /// Opens the index of a full segment; builds it anew when it is lost.
     fn index_of(&self, first: Sequence) -> Option<IndexFile> {
         let name = index_name_of(first);
-        if let Some(index) = self.files.open(&name).ok().and_then(IndexFile::open) {
+        let end = locked(&self.state).sealed.iter().find(|it| it.first == first)?.summary.end;
+        let is_checked = locked(&self.checked).contains(&first);
+        let index = self.files.open(&name).ok().and_then(IndexFile::open).filter(|it| it.summary.end == end);
+        if let Some(index) = index.filter(|it| is_checked || it.is_whole()) {
+            locked(&self.checked).insert(first);
             return Some(index);
         }
-        let (_, mut walked) = walk_segment(self.files.as_ref(), first, None, |_| {}).ok()?;
+        let (_, mut walked) = walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}).ok()?;
         let content = walked.index.encode(walked.appended);
-        let file = self.files.create(&name, 0).ok()?;
-        file.write_at(&content, 0).ok()?;
-        IndexFile::open(file)
+        // Of two that build it, one writes it.
+        let mut checked = locked(&self.checked);
+        self.write_index(first, &content);
+        checked.insert(first);
+        IndexFile::open(Box::new(Memory(content)))
     }
 
     /// The candidate groups of a search in one segment, newest first.
@@ -433,8 +464,10 @@ fn new_tag() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-fn summary_of(files: &dyn Files, first: Sequence) -> Option<(Summary, u64)> {
-    let index = IndexFile::open(files.open(&index_name_of(first)).ok()?)?;
+/// Reads what the index of a full segment says. One that ends elsewhere than the segment was written before its last
+/// frames, by a process that crashed while it went on to the next.
+fn summary_of(files: &dyn Files, first: Sequence, next: Sequence) -> Option<(Summary, u64)> {
+    let index = IndexFile::open(files.open(&index_name_of(first)).ok()?).filter(|it| it.summary.end == next.0)?;
     let bytes = files.open(&name_of(first)).ok()?.len().ok()?;
     Some((index.summary, bytes))
 }
@@ -467,25 +500,83 @@ fn walk_segment(
     let decoded = SegmentHead::decode(&bytes, &name)?;
     let head = decoded.unwrap_or(SegmentHead { first, tag: 0, made: Timestamp::default() });
     let mut walked = walk(&bytes, &head, &name, next, |_, block| see(block));
-    if decoded.is_none() && bytes.iter().any(|it| *it != 0) {
-        walked.damage.damaged_places += 1;
-        walked.damage.findings.push(format!("`{name}`: the head cannot be read"));
+    if decoded.is_none() {
+        add_lost_head(&mut walked, &bytes, &name, next);
     }
     Ok((decoded.map(|it| it.tag), walked))
 }
 
-/// Takes in a segment without an index: the newest one, or one whose index is lost. Returns its tag.
+/// Says that the head of a segment is lost. The newest one without a frame was never finished.
+fn add_lost_head(walked: &mut Walk, bytes: &[u8], name: &str, next: Option<Sequence>) {
+    let Some(last) = bytes.iter().rposition(|it| *it != 0) else { return };
+    if next.is_none() && walked.index.groups.is_empty() {
+        walked.damage.torn_bytes = last as u64 + 1;
+        return;
+    }
+    walked.damage.damaged_places += 1;
+    walked.damage.findings.push(format!("`{name}`: the head cannot be read"));
+}
+
+/// Whether the frame that a segment was begun with can be read.
+fn begins_whole(active: &Active) -> bool {
+    active.index.groups.first().is_some_and(|it| it.offset == segment::HEAD_BYTES as u64)
+}
+
+/// Finds tag and marks in the older segments, for a newest one whose beginning a crash or damage took.
+fn recall(
+    files: &dyn Files,
+    firsts: &[Sequence],
+    marks: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<Option<u64>, LogError> {
+    for pair in firsts.windows(2).rev() {
+        let mut older = BTreeMap::new();
+        let mut tag_of_events = None;
+        let (tag, walked) = walk_segment(files, pair[0], Some(pair[1]), |block| {
+            block.records(Position::START).for_each(|it| take_mark(&mut older, &it));
+            tag_of_events = tag_of(block).or(tag_of_events);
+        })?;
+        if !walked.index.groups.is_empty() {
+            older.append(marks);
+            *marks = older;
+            return Ok(tag.or(tag_of_events));
+        }
+    }
+    Ok(None)
+}
+
+/// The tag of the log, as the id of an event that got it here says.
+fn tag_of(block: &ReadBlock) -> Option<u64> {
+    let events = block.records(Position::START).filter(|it| it.kind == RecordKind::Event);
+    let mut named = events.filter_map(|it| EventView::of(it.bytes));
+    named.find(|it| !it.flags.has(EventFlags::REPEATABLE)).map(|it| it.id.upper())
+}
+
+/// What opening a segment told.
+struct OpenedSegment {
+    tag: Option<u64>,
+    /// Whether it may be written on.
+    is_clean: bool,
+}
+
+/// Takes in a segment without an index: the newest one, or one whose index is lost.
 fn open_segment(
     files: &dyn Files,
     state: &mut State,
     first: Sequence,
     next: Option<Sequence>,
-) -> Result<Option<u64>, LogError> {
-    let mut marks = std::mem::take(&mut state.marks);
+) -> Result<OpenedSegment, LogError> {
+    // Every segment begins with all marks, so those of the one before are not needed.
+    let mut marks = BTreeMap::new();
+    let mut tag_of_events = None;
     let (tag, walked) = walk_segment(files, first, next, |block| {
         block.records(Position::START).for_each(|it| take_mark(&mut marks, &it));
+        tag_of_events = tag_of(block).or(tag_of_events);
     })?;
     state.marks = marks;
+    let opened = OpenedSegment {
+        tag: tag.or(tag_of_events),
+        is_clean: tag.is_some() && walked.damage.is_healthy() && walked.damage.torn_bytes == 0,
+    };
     add_damage(&mut state.damage, walked.damage);
     let name = name_of(first);
     let file = files.open(&name).map_err(io_error("open", &name))?;
@@ -503,7 +594,7 @@ fn open_segment(
             bytes: walked.end_offset,
         });
     }
-    Ok(tag)
+    Ok(opened)
 }
 
 /// Gives the events that have none an id, by their place.

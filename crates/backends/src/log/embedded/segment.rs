@@ -43,7 +43,7 @@ impl SegmentHead {
         out[16..24].copy_from_slice(&self.first.0.to_le_bytes());
         out[24..32].copy_from_slice(&self.tag.to_le_bytes());
         out[32..40].copy_from_slice(&self.made.0.to_le_bytes());
-        let crc = crc32c::crc32c(&out[16..]);
+        let crc = checksum(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
         out
     }
@@ -57,7 +57,7 @@ impl SegmentHead {
         let Some(head) = bytes.get(..HEAD_BYTES).filter(|it| it.starts_with(MAGIC)) else { return Ok(None) };
         let word = |at: usize| head[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
         let long = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        if crc32c::crc32c(&head[16..]) != word(12) {
+        if checksum(head) != word(12) {
             return Ok(None);
         }
         if FORMAT < word(8) {
@@ -65,6 +65,11 @@ impl SegmentHead {
         }
         Ok(Some(Self { first: Sequence(long(16)), tag: long(24), made: Timestamp(long(32) as i64) }))
     }
+}
+
+/// Covers the whole head but the checksum itself: a flipped bit of the format is damage and no later version.
+fn checksum(head: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&head[..12]), &head[16..HEAD_BYTES])
 }
 
 /// The name of the segment whose first record has this number.
@@ -117,11 +122,15 @@ pub fn walk(
         if limit.is_some_and(|it| it <= frame_head.first) {
             break;
         }
+        let missing = frame_head.first.0 - found.end;
+        let is_gap = at < start || 0 < missing;
+        if is_gap && limit.is_none() && frame_head.continues() && !begins_later(bytes, start, &frame_head) {
+            break;
+        }
         if at < start {
             found.damage.damaged_places += 1;
             found.damage.findings.push(format!("`{name}`: {} bytes at offset {at} cannot be read", start - at));
         }
-        let missing = frame_head.first.0 - found.end;
         if 0 < missing {
             found.damage.records_lost += missing;
             found
@@ -139,6 +148,21 @@ pub fn walk(
     found.damage.torn_bytes =
         bytes[at.min(bytes.len())..].iter().rposition(|it| *it != 0).map_or(0, |it| it as u64 + 1);
     found
+}
+
+/// Whether an append begins behind the frame at `start`.
+///
+/// Only then were the frames before it synced: without one, a frame that continues an append whose front is missing
+/// is what a crash left of it, and nothing that was acknowledged.
+fn begins_later(bytes: &[u8], start: usize, head: &Head) -> bool {
+    let (mut at, mut end) = (start + head.frame_bytes(), head.first.0 + u64::from(head.count));
+    while let Some((start, head, _)) = next_frame(bytes, at, end) {
+        if !head.continues() {
+            return true;
+        }
+        (at, end) = (start + head.frame_bytes(), head.first.0 + u64::from(head.count));
+    }
+    false
 }
 
 /// Finds the next undamaged frame at `at` or behind it whose numbers do not go back.

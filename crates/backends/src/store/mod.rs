@@ -1,0 +1,324 @@
+//! The store: alerts, positions, keys and what else must be asked for by more than its place in the log.
+//!
+//! Effects and the position that they belong to are committed together, guarded by the epoch of the owner: a position
+//! that is not where the owner left it means that another process owns the partition, and nothing is changed.
+
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod sqlite;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use model::alert::Alert;
+use model::id::AlertId;
+use model::place::{PartitionId, Position};
+use model::severity::Severity;
+use model::time::Timestamp;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store is busy, full or away; the same call may succeed later.
+    #[error("the store is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process owns the partition; nothing was changed and this one must leave it.
+    #[error("partition {} is owned by another process", partition.0)]
+    Fenced {
+        /// The partition that was lost.
+        partition: PartitionId,
+    },
+    /// There is such a thing already, or there is none: what was asked cannot be done.
+    #[error("{0}")]
+    Refused(String),
+    /// What is stored was written by a later version.
+    #[error("the store is in format {found}, and this version reads up to {known}")]
+    Newer {
+        /// The format it says it has.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// What is stored makes no sense.
+    #[error("the store holds a broken {what}")]
+    Corrupt {
+        /// Which thing.
+        what: &'static str,
+        /// What the driver said.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody's help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// The right to commit for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The number of this ownership; a later owner has a higher one.
+    pub epoch: u64,
+    /// Where the owner before left off.
+    pub position: Position,
+}
+
+/// What a partition's owner stores at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The owner's right; its `position` is where the last commit ended.
+    pub lease: Lease,
+    /// Where this commit ends; equal to the lease's position when alerts are stored ahead of it.
+    pub to: Position,
+    /// The alerts that are new or changed, each whole.
+    pub alerts: &'a [Alert],
+    /// What is to be delivered.
+    pub outbox: &'a [OutboxRow],
+    /// The time of the commit.
+    pub now: Timestamp,
+}
+
+/// A message to a destination, delivered from the store until it has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The alert it tells of.
+    pub alert: AlertId,
+    /// The destination's name.
+    pub destination: String,
+    /// What kind of message; one row each for an alert, destination and kind.
+    pub kind: String,
+    /// The message.
+    pub payload: String,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The alerts that had not been there before, in the order of the commit.
+    pub raised: Vec<AlertId>,
+}
+
+/// An alert as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredAlert {
+    /// The alert; `count` and evidence over all its incarnations.
+    pub alert: Alert,
+    /// When we made it.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Which alerts to return; everything that is set must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AlertQuery {
+    /// The kind (`type` of the wire).
+    pub kind: Option<String>,
+    /// The severity.
+    pub severity: Option<Severity>,
+    /// The country.
+    pub country: Option<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The address of the client.
+    pub client_ip: Option<IpAddr>,
+    /// The source.
+    pub source: Option<String>,
+    /// The rule.
+    pub rule_id: Option<String>,
+    /// Made at this time or later.
+    pub created_from: Option<Timestamp>,
+    /// `last_seen` at this time or later.
+    pub from: Option<Timestamp>,
+    /// `first_seen` before this time.
+    pub to: Option<Timestamp>,
+    /// Behind this one, in the order of the list.
+    pub after: Option<AlertCursor>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A place in the list of alerts, which is ordered by `last_seen` and then id, both falling.
+///
+/// An alert that changes while somebody pages moves to the front; it may be seen again and is never missed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertCursor {
+    /// The last alert's `last_seen`.
+    pub last_seen: Timestamp,
+    /// Its id.
+    pub id: AlertId,
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Send events.
+    Ingest,
+    /// Read everything but secrets.
+    Read,
+    /// Read decisions through the bouncer API.
+    Bouncer,
+    /// Read `/metrics`.
+    Metrics,
+    /// Everything.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Read, Self::Bouncer, Self::Metrics, Self::Admin];
+
+    /// The word of the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Read => "read",
+            Self::Bouncer => "bouncer",
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads the word of the command line.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+/// A key as it is stored: only its digest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// Its name, unique; the name of the input that it opens.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// SHA-256 of the key: it is random and long, so nothing slower is needed.
+    pub digest: [u8; 32],
+    /// How many requests a second it may send; `None` for no limit.
+    pub rate_per_second: Option<f64>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops to work.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A store.
+///
+/// Every call blocks until it is done.
+pub trait Store: Send + Sync + 'static {
+    /// Takes the ownership of a partition for a new epoch; an owner before is fenced off.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn acquire(&self, partition: PartitionId) -> Result<Lease, StoreError>;
+
+    /// Returns where the last commit of a partition ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn position(&self, partition: PartitionId) -> Result<Position, StoreError>;
+
+    /// Stores alerts, outbox and position at once or not at all.
+    ///
+    /// An alert that is there is replaced when its `incarnation` is the stored one's; a later incarnation's `count` is
+    /// added, and times and evidence are united; an earlier one changes nothing. `status` is never overwritten.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] when the stored epoch or position is not the lease's; [`StoreError::Refused`] when the
+    /// outbox tells of an alert that is neither stored nor in the commit; [`StoreError::Unavailable`].
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError>;
+
+    /// Returns alerts, newest `last_seen` first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError>;
+
+    /// Returns one alert.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn alert(&self, id: AlertId) -> Result<Option<StoredAlert>, StoreError>;
+
+    /// Calls `see` for every alert, by rising id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn each_alert(&self, see: &mut dyn FnMut(&StoredAlert)) -> Result<(), StoreError>;
+
+    /// Returns a number that is another after every commit that changed an alert: what was read before is stale.
+    fn generation(&self) -> u64;
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] when there is one of that name; [`StoreError::Unavailable`].
+    fn add_key(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Replaces the key of that name, or adds it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn put_key(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Removes a key; returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn remove_key(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Returns all keys, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn keys(&self) -> Result<Vec<Key>, StoreError>;
+
+    /// Keeps the digest of a secret that opens something until `expires_at`; `purpose` says what.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn add_token(&self, purpose: &str, digest: &[u8; 32], expires_at: Timestamp) -> Result<(), StoreError>;
+
+    /// Whether a token of that purpose is there and has not expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn has_token(&self, purpose: &str, digest: &[u8; 32], now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes a token; returns whether it was there and had not expired. Of two callers at once, one gets `true`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn take_token(&self, purpose: &str, digest: &[u8; 32], now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes closed alerts not seen for `keep`, and expired tokens, at most `limit` rows; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn prune(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<usize, StoreError>;
+
+    /// Whether the store answers.
+    fn is_available(&self) -> bool;
+}

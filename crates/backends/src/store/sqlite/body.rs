@@ -1,0 +1,168 @@
+//! The alert as JSON text, as it lies in the column `body`.
+//!
+//! A member that is not known is passed over, and one that an earlier version did not write has a value that says
+//! nothing, so that versions may read one another's rows.
+
+use std::net::IpAddr;
+
+use model::alert::{Alert, AlertStatus};
+use model::entity::{Entity, EntityKind};
+use model::id::{AlertId, EventId};
+use model::severity::Severity;
+use model::time::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::unite::Counted;
+
+/// Encodes an alert with what its earlier incarnations counted.
+pub(super) fn encode(counted: &Counted) -> String {
+    let mut body = value_of(&counted.last);
+    if let Some(earlier) = &counted.earlier {
+        body["earlier"] = value_of(earlier);
+    }
+    body.to_string()
+}
+
+/// Reads what [`encode`] wrote; `None` when it is something else.
+pub(super) fn decode(text: &str) -> Option<Counted> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let earlier = match value.get("earlier") {
+        Some(earlier) => Some(alert_of(earlier.as_object()?)?),
+        None => None,
+    };
+    Some(Counted { earlier, last: alert_of(value.as_object()?)? })
+}
+
+fn value_of(alert: &Alert) -> Value {
+    let evidence: Vec<String> = alert.evidence.iter().map(ToString::to_string).collect();
+    let entity = json!([alert.entity.kind.as_str(), alert.entity.value]);
+    let members = [
+        ("id", alert.id.to_string().into()),
+        ("rule_id", alert.rule_id.as_str().into()),
+        ("rule_version", alert.rule_version.as_str().into()),
+        ("title", alert.title.as_str().into()),
+        ("kind", alert.kind.as_str().into()),
+        ("severity", alert.severity.as_str().into()),
+        ("confidence", alert.confidence.into()),
+        ("status", alert.status.as_str().into()),
+        ("entity", entity),
+        ("client_ip", alert.client_ip.map(|it| it.to_string()).into()),
+        ("dst_ip", alert.dst_ip.map(|it| it.to_string()).into()),
+        ("count", alert.count.into()),
+        ("first_seen", alert.first_seen.0.into()),
+        ("last_seen", alert.last_seen.0.into()),
+        ("window_start", alert.window_start.0.into()),
+        ("timestamp", alert.timestamp.0.into()),
+        ("details", alert.details.as_str().into()),
+        ("reason", alert.reason.as_str().into()),
+        ("description", alert.description.as_str().into()),
+        ("detector", alert.detector.as_str().into()),
+        ("source", alert.source.as_str().into()),
+        ("country", alert.country.as_deref().into()),
+        ("user", alert.user.as_deref().into()),
+        ("matched", alert.matched.iter().map(|(field, value)| json!([field, value])).collect()),
+        ("evidence", evidence.into()),
+        ("event", alert.event.as_str().into()),
+        ("synthetic", alert.synthetic.into()),
+        ("incarnation", alert.incarnation.into()),
+    ];
+    Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn alert_of(body: &Map<String, Value>) -> Option<Alert> {
+    let word = |key: &str| body.get(key).and_then(Value::as_str);
+    let text = |key: &str| word(key).unwrap_or_default().to_owned();
+    let time = |key: &str| body.get(key).and_then(Value::as_i64).map(Timestamp);
+    let number = |key: &str| body.get(key).and_then(Value::as_u64);
+    Some(Alert {
+        id: AlertId::from_text(word("id")?)?,
+        rule_id: text("rule_id"),
+        rule_version: text("rule_version"),
+        title: text("title"),
+        kind: text("kind"),
+        severity: Severity::from_word(word("severity")?)?,
+        confidence: number("confidence").and_then(|it| u8::try_from(it).ok()).unwrap_or_default(),
+        status: AlertStatus::from_word(word("status")?)?,
+        entity: entity_of(body.get("entity")?)?,
+        client_ip: address_of(word("client_ip"))?,
+        dst_ip: address_of(word("dst_ip"))?,
+        count: number("count")?,
+        first_seen: time("first_seen")?,
+        last_seen: time("last_seen")?,
+        window_start: time("window_start")?,
+        timestamp: time("timestamp")?,
+        details: text("details"),
+        reason: text("reason"),
+        description: text("description"),
+        detector: text("detector"),
+        source: text("source"),
+        country: word("country").map(str::to_owned),
+        user: word("user").map(str::to_owned),
+        matched: list(body, "matched").map(pair_of).collect::<Option<_>>()?,
+        evidence: list(body, "evidence").map(|it| EventId::from_text(it.as_str()?)).collect::<Option<_>>()?,
+        event: text("event"),
+        synthetic: body.get("synthetic").and_then(Value::as_bool).unwrap_or_default(),
+        incarnation: number("incarnation")?,
+    })
+}
+
+fn list<'a>(body: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    body.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn entity_of(value: &Value) -> Option<Entity> {
+    let (kind, value) = pair_of(value)?;
+    Some(Entity { kind: EntityKind::from_word(&kind)?, value })
+}
+
+fn pair_of(value: &Value) -> Option<(String, String)> {
+    Some((value.get(0)?.as_str()?.to_owned(), value.get(1)?.as_str()?.to_owned()))
+}
+
+/// Reads an address that may be missing; `None` when it is there and is none.
+fn address_of(text: Option<&str>) -> Option<Option<IpAddr>> {
+    text.map_or(Some(None), |it| it.parse().ok().map(Some))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::conformance::alert;
+    use super::*;
+
+    fn counted() -> Counted {
+        let last = Alert {
+            country: Some("日本".into()),
+            matched: vec![("a\0b".into(), "\"'; --\u{1f600}".into())],
+            evidence: vec![EventId(u128::MAX), EventId(1)],
+            count: u64::MAX,
+            incarnation: u64::MAX,
+            first_seen: Timestamp(i64::MIN),
+            dst_ip: Some("::ffff:1.2.3.4".parse().unwrap()),
+            ..alert(7)
+        };
+        Counted { earlier: Some(alert(6)), last }
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        assert_eq!(decode(&encode(&counted())), Some(counted()));
+        let plain = Counted { earlier: None, last: alert(0) };
+        assert_eq!(decode(&encode(&plain)), Some(plain));
+    }
+
+    #[test]
+    fn passes_over_members_of_a_later_version() {
+        let text = encode(&counted()).replacen('{', r#"{"later":{"x":[1]},"#, 1);
+        assert_eq!(decode(&text), Some(counted()));
+    }
+
+    #[test]
+    fn what_is_no_alert_is_none_and_no_panic() {
+        for text in ["", "{", "[]", "{}", "7", r#"{"id":"x"}"#, r#"{"id":7,"evidence":7}"#] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+        let text = encode(&counted());
+        assert_eq!(decode(&text.replace("medium", "terrible")), None);
+        assert_eq!(decode(&text.replace("::ffff:1.2.3.4", "nowhere")), None);
+    }
+}

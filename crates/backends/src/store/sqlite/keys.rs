@@ -1,0 +1,94 @@
+//! Keys and tokens: digests of secrets, never the secrets.
+
+use model::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error::corrupt;
+use crate::store::{Key, Scope, StoreError};
+
+/// Adds a key, or replaces the one of its name when `replaces`; returns whether it is there now.
+pub(super) fn put(connection: &Connection, key: &Key, replaces: bool) -> Result<bool, StoreError> {
+    let verb = if replaces { "REPLACE" } else { "IGNORE" };
+    let sql = format!(
+        "INSERT OR {verb} INTO keys (name, scope, digest, rate_per_second, created_at, expires_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+    );
+    let changed = connection.execute(
+        &sql,
+        params![
+            key.name,
+            key.scope.as_str(),
+            key.digest,
+            key.rate_per_second,
+            key.created_at.0,
+            key.expires_at.map(|it| it.0)
+        ],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Removes a key; returns whether there was one.
+pub(super) fn remove(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    Ok(connection.execute("DELETE FROM keys WHERE name = ?1", [name])? == 1)
+}
+
+/// Reads all keys, by name.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Key>, StoreError> {
+    let mut statement = connection
+        .prepare("SELECT name, scope, digest, rate_per_second, created_at, expires_at FROM keys ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(key_of(row)?);
+    }
+    Ok(found)
+}
+
+fn key_of(row: &Row<'_>) -> Result<Key, StoreError> {
+    let scope: String = row.get(1)?;
+    let digest: Vec<u8> = row.get(2)?;
+    Ok(Key {
+        name: row.get(0)?,
+        scope: Scope::from_word(&scope).ok_or(corrupt("scope of a key"))?,
+        digest: digest.try_into().map_err(|_| corrupt("digest of a key"))?,
+        rate_per_second: row.get(3)?,
+        created_at: Timestamp(row.get(4)?),
+        expires_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+    })
+}
+
+/// Keeps a token; one that is there gets the new time.
+pub(super) fn add_token(
+    connection: &Connection,
+    purpose: &str,
+    digest: &[u8; 32],
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO tokens (purpose, digest, expires_at) VALUES (?1, ?2, ?3)";
+    connection.execute(sql, params![purpose, digest, expires_at.0])?;
+    Ok(())
+}
+
+/// Whether a token is there and works before `now` is its end.
+pub(super) fn has_token(
+    connection: &Connection,
+    purpose: &str,
+    digest: &[u8; 32],
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT TRUE FROM tokens WHERE purpose = ?1 AND digest = ?2 AND ?3 < expires_at";
+    let found: Option<bool> =
+        connection.query_row(sql, params![purpose, digest, now.0], |row| row.get(0)).optional()?;
+    Ok(found.is_some())
+}
+
+/// Removes a token; returns whether it was there and had not expired.
+pub(super) fn take_token(
+    connection: &Connection,
+    purpose: &str,
+    digest: &[u8; 32],
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM tokens WHERE purpose = ?1 AND digest = ?2 AND ?3 < expires_at";
+    Ok(connection.execute(sql, params![purpose, digest, now.0])? == 1)
+}

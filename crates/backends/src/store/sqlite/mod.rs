@@ -1,0 +1,198 @@
+//! The store in one SQLite file beside the log: write-ahead logging, and a commit is synced before it returns.
+//!
+//! One connection writes, a few read. Another process may have the same file open; who owns a partition is said by
+//! its epoch, not by a lock.
+
+mod alerts;
+mod body;
+mod connections;
+mod error;
+mod keys;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod unite;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::id::AlertId;
+use model::place::{PartitionId, Position};
+use model::time::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+
+use self::alerts::{Writing, Written};
+use self::connections::Connections;
+use super::{AlertQuery, Commit, Committed, Key, Lease, Store, StoreError, StoredAlert};
+use crate::failpoint;
+
+/// How many alerts [`Store::each_alert`] reads at a time: between them others may write and no snapshot is held.
+const EACH_ALERTS: usize = 500;
+
+/// The store in one SQLite file.
+pub struct SqliteStore {
+    connections: Connections,
+    generation: AtomicU64,
+}
+
+impl SqliteStore {
+    /// Opens the store in the file at `path`, or begins one with mode 0600; an earlier version's is brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Newer`] for a file of a later version, which is left as it is; [`StoreError::Unavailable`] and
+    /// [`StoreError::Corrupt`] as the file allows.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connections: Connections::open(path)?, generation: AtomicU64::new(0) })
+    }
+
+    /// Does `write` in one transaction, and nothing of it when it fails.
+    fn write<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut writer = self.connections.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = write(&transaction)?;
+        transaction.commit()?;
+        Ok(written)
+    }
+
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Moves the position of a partition, if it is where its owner left it and the owner is still the owner.
+fn advance(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let Lease { partition, epoch, position } = commit.lease;
+    let changed = transaction.execute(
+        "UPDATE partitions SET position = ?1 WHERE partition = ?2 AND epoch = ?3 AND position = ?4",
+        params![commit.to.0.cast_signed(), partition.0, epoch.cast_signed(), position.0.cast_signed()],
+    )?;
+    if changed == 0 { Err(StoreError::Fenced { partition }) } else { Ok(()) }
+}
+
+impl Store for SqliteStore {
+    fn acquire(&self, partition: PartitionId) -> Result<Lease, StoreError> {
+        self.write(|transaction| {
+            let (epoch, position): (i64, i64) = transaction.query_row(
+                "INSERT INTO partitions (partition, epoch, position) VALUES (?1, 1, ?2) \
+                 ON CONFLICT (partition) DO UPDATE SET epoch = epoch + 1 RETURNING epoch, position",
+                params![partition.0, Position::START.0.cast_signed()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            Ok(Lease { partition, epoch: epoch.cast_unsigned(), position: Position(position.cast_unsigned()) })
+        })
+    }
+
+    fn position(&self, partition: PartitionId) -> Result<Position, StoreError> {
+        let reader = self.connections.reader()?;
+        let sql = "SELECT position FROM partitions WHERE partition = ?1";
+        let found: Option<i64> = reader.query_row(sql, [partition.0], |row| row.get(0)).optional()?;
+        Ok(found.map_or(Position::START, |it| Position(it.cast_unsigned())))
+    }
+
+    fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
+        let (mut committed, mut is_changed) = (Committed::default(), false);
+        self.write(|transaction| {
+            advance(transaction, commit)?;
+            if !commit.alerts.is_empty() {
+                let mut writing = Writing::new(transaction, commit.now)?;
+                for alert in commit.alerts {
+                    let written = writing.write(alert)?;
+                    is_changed |= written != Written::Unchanged;
+                    if written == Written::Raised {
+                        committed.raised.push(alert.id);
+                    }
+                }
+            }
+            alerts::post(transaction, commit)?;
+            failpoint::visit("store.before_commit");
+            Ok(())
+        })?;
+        failpoint::visit("store.after_commit");
+        if is_changed {
+            self.changed();
+        }
+        Ok(committed)
+    }
+
+    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
+        alerts::list(&*self.connections.reader()?, query)
+    }
+
+    fn alert(&self, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
+        alerts::one(&*self.connections.reader()?, id)
+    }
+
+    fn each_alert(&self, see: &mut dyn FnMut(&StoredAlert)) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = alerts::by_id(&*self.connections.reader()?, after, EACH_ALERTS)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.alert.id);
+            page.iter().for_each(&mut *see);
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn add_key(&self, key: &Key) -> Result<(), StoreError> {
+        let is_added = self.write(|it| keys::put(it, key, false))?;
+        if is_added { Ok(()) } else { Err(StoreError::Refused(format!("there is a key `{}` already", key.name))) }
+    }
+
+    fn put_key(&self, key: &Key) -> Result<(), StoreError> {
+        self.write(|it| keys::put(it, key, true)).map(|_| ())
+    }
+
+    fn remove_key(&self, name: &str) -> Result<bool, StoreError> {
+        self.write(|it| keys::remove(it, name))
+    }
+
+    fn keys(&self) -> Result<Vec<Key>, StoreError> {
+        keys::all(&*self.connections.reader()?)
+    }
+
+    fn add_token(&self, purpose: &str, digest: &[u8; 32], expires_at: Timestamp) -> Result<(), StoreError> {
+        self.write(|it| keys::add_token(it, purpose, digest, expires_at))
+    }
+
+    fn has_token(&self, purpose: &str, digest: &[u8; 32], now: Timestamp) -> Result<bool, StoreError> {
+        keys::has_token(&*self.connections.reader()?, purpose, digest, now)
+    }
+
+    fn take_token(&self, purpose: &str, digest: &[u8; 32], now: Timestamp) -> Result<bool, StoreError> {
+        self.write(|it| keys::take_token(it, purpose, digest, now))
+    }
+
+    fn prune(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<usize, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let keep_nanos = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
+        let (alerts, tokens) = self.write(|transaction| {
+            let alerts = transaction.execute(
+                "DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts \
+                 WHERE status = 'closed' AND last_seen < ?1 ORDER BY last_seen LIMIT ?2)",
+                params![now.0.saturating_sub(keep_nanos), limit],
+            )?;
+            let tokens = transaction.execute(
+                "DELETE FROM tokens WHERE (purpose, digest) IN (SELECT purpose, digest FROM tokens \
+                 WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+                params![now.0, limit.saturating_sub(alerts as i64)],
+            )?;
+            Ok((alerts, tokens))
+        })?;
+        if 0 < alerts {
+            self.changed();
+        }
+        Ok(alerts + tokens)
+    }
+
+    fn is_available(&self) -> bool {
+        let answer = || -> Result<i64, StoreError> {
+            Ok(self.connections.reader()?.query_row("SELECT count(*) FROM partitions", [], |row| row.get(0))?)
+        };
+        answer().is_ok()
+    }
+}

@@ -1,0 +1,141 @@
+//! What is SQLite's own: the file, its format, and two openers at once. The rest is in the conformance suite.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::store::conformance::alert;
+
+fn open(folder: &tempfile::TempDir) -> SqliteStore {
+    SqliteStore::open(&folder.path().join("store.db")).unwrap()
+}
+
+super::super::conformance::suite!(|folder| super::open(folder));
+
+#[test]
+fn only_its_owner_may_read_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let _store = open(&folder);
+    let modes: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|it| it.unwrap().metadata().unwrap().permissions().mode() & 0o777)
+        .collect();
+    assert_eq!(modes, [0o600; 3]);
+}
+
+#[test]
+fn leaves_the_file_of_a_later_version_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", schema::FORMAT + 1).unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = SqliteStore::open(&path).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!("the store is in format {}, and this version reads up to {}", schema::FORMAT + 1, schema::FORMAT)
+    );
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn says_what_is_wrong_with_a_file_that_is_none_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(&path, [7; 8192]).unwrap();
+    assert_eq!(SqliteStore::open(&path).err().unwrap().to_string(), "the store holds a broken file");
+    let missing = SqliteStore::open(&folder.path().join("no/store.db")).err().unwrap();
+    assert!(missing.is_transient(), "{missing}");
+}
+
+#[test]
+fn a_broken_row_is_told_and_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let lease = store.acquire(PartitionId(0)).unwrap();
+    let commit = Commit { lease, to: Position(1), alerts: &[alert(1)], outbox: &[], now: Timestamp(1) };
+    store.commit(&commit).unwrap();
+    store.connections.writer().execute("UPDATE alerts SET body = '{}'", []).unwrap();
+    let error = store.alert(alert(1).id).unwrap_err();
+    assert_eq!((error.to_string().as_str(), error.is_transient()), ("the store holds a broken alert", false));
+}
+
+#[test]
+fn many_may_open_a_new_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        let openers: Vec<_> = (0..6).map(|_| scope.spawn(|| open(&folder).acquire(PartitionId(0)).unwrap())).collect();
+        let mut epochs: Vec<_> = openers.into_iter().map(|it| it.join().unwrap().epoch).collect();
+        epochs.sort_unstable();
+        assert_eq!(epochs, [1, 2, 3, 4, 5, 6]);
+    });
+}
+
+#[test]
+fn a_commit_while_another_process_writes_is_unavailable_and_works_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, other) = (open(&folder), open(&folder));
+    store.connections.writer().busy_timeout(Duration::ZERO).unwrap();
+    let writer = other.connections.writer();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(store.acquire(PartitionId(0)).unwrap_err().is_transient());
+    assert_eq!(store.position(PartitionId(0)).unwrap(), Position::START);
+    writer.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.acquire(PartitionId(0)).unwrap().epoch, 1);
+}
+
+#[test]
+fn a_message_is_put_into_the_outbox_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let mut lease = store.acquire(PartitionId(0)).unwrap();
+    let row = |kind: &str, payload: &str| crate::store::OutboxRow {
+        alert: alert(1).id,
+        destination: "d".into(),
+        kind: kind.into(),
+        payload: payload.into(),
+    };
+    for (to, payload) in [(1, "first"), (2, "second")] {
+        let outbox = [row("raised", payload), row("raised", "third"), row("closed", payload)];
+        let commit =
+            Commit { lease, to: Position(to), alerts: &[alert(1)], outbox: &outbox, now: Timestamp(to as i64) };
+        store.commit(&commit).unwrap();
+        lease.position = commit.to;
+    }
+    let writer = store.connections.writer();
+    let mut statement =
+        writer.prepare("SELECT kind, payload, created_at, attempt FROM outbox ORDER BY number").unwrap();
+    let rows = statement.query_map([], |it| Ok((it.get(0)?, it.get(1)?, it.get(2)?, it.get(3)?))).unwrap();
+    let rows: Vec<(String, String, i64, i64)> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows, [("raised".into(), "first".into(), 1, 0), ("closed".into(), "first".into(), 1, 0)]);
+}
+
+#[test]
+fn closed_alerts_go_when_they_are_old_and_their_messages_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let lease = store.acquire(PartitionId(0)).unwrap();
+    let alerts: Vec<_> = (0..4).map(alert).collect();
+    let outbox = [crate::store::OutboxRow {
+        alert: alerts[0].id,
+        destination: "d".into(),
+        kind: "raised".into(),
+        payload: String::new(),
+    }];
+    let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &outbox, now: Timestamp(1) };
+    store.commit(&commit).unwrap();
+    let close =
+        "UPDATE alerts SET status = 'closed' WHERE id <> (SELECT id FROM alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
+    store.connections.writer().execute(close, []).unwrap();
+    let now = Timestamp(alerts[3].last_seen.0 + 10);
+    let generation = store.generation();
+    assert_eq!(store.prune(now, Duration::from_nanos(10), 1).unwrap(), 1);
+    assert_ne!(store.generation(), generation);
+    assert_eq!(store.prune(now, Duration::from_nanos(10), 9).unwrap(), 1);
+    let left: Vec<_> = store.alerts(&AlertQuery { limit: 9, ..AlertQuery::default() }).unwrap();
+    assert_eq!(left.iter().map(|it| it.alert.id).collect::<Vec<_>>(), [alerts[3].id, alerts[1].id]);
+    let rows: i64 = store.connections.writer().query_row("SELECT count(*) FROM outbox", [], |it| it.get(0)).unwrap();
+    assert_eq!(rows, 0);
+}

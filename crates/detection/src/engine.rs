@@ -1,0 +1,574 @@
+//! The engine: events in the order of the log go in, changed alerts come out.
+//!
+//! The stages of one event: findings pass through; rules match; a match is folded into an alert of its own, or counted
+//! by the correlations that the rule belongs to. Nothing here waits, reads or writes: the same events in the same order
+//! give the same changes.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::alert::EvidenceRef;
+use model::entity::{Entity, EntityKind};
+use model::event::{EventFlags, EventView, TextField};
+use model::id::{AlertId, digest128};
+use model::severity::Severity;
+use model::time::{Timestamp, nanos_of};
+use sigma::event::{FieldId, Fields, Value};
+use sigma::routing::LogSource;
+use sigma::rule_set::RuleIndex;
+use sigma::scratch::Scratch;
+
+use crate::correlation::{Keys, terms_of};
+use crate::fields::{EventFields, MemberIndex};
+use crate::fold::{BUCKET, FoldKey, Folder};
+use crate::registry::{Admission, Registry};
+use crate::rules::{RuleInfo, RuleState, Rules};
+use crate::snapshot::{Decoder, Encoder};
+use crate::window::table::{Bounds, KeyHash, Named};
+use crate::window::{Added, Counted, Item, Role};
+
+/// How far an event's clock may run ahead of its receipt before it enters no window.
+const AHEAD_MAX: Duration = Duration::from_secs(300);
+/// The bucket of the alert on clocks that run ahead: a year, so that no sender of odd times makes many.
+const AHEAD_BUCKET: i64 = 366 * 86_400 * 1_000_000_000;
+/// The encoding of a snapshot.
+const SNAPSHOT_VERSION: u64 = 1;
+/// How many rules of other tools get a number of their own; further ones share one.
+const FINDING_RULES_MAX: usize = 10_000;
+/// Where the numbers of other tools' rules begin among those under which alerts are folded.
+const FINDING_BASE: u32 = 1 << 24;
+/// The number of the alert on clocks that run ahead.
+const AHEAD_RULE: u32 = u32::MAX;
+
+/// An alert that is new or has changed.
+#[derive(Clone, Debug)]
+pub struct AlertChange {
+    /// Its id.
+    pub id: AlertId,
+    /// What raised it.
+    pub info: Arc<RuleInfo>,
+    /// Which single-event rule's fields explain it, if it is one's or a correlation's.
+    pub explained_by: Option<RuleIndex>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Whom it is about.
+    pub named: Named,
+    /// The start of its bucket.
+    pub window_start: Timestamp,
+    /// Its events.
+    pub counted: Counted,
+    /// Whether it has not been told of before.
+    pub is_new: bool,
+    /// What else there is to say, in a sentence.
+    pub note: Option<String>,
+}
+
+/// What the engine has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events that were looked at.
+    pub events: u64,
+    /// Events that were too old for a window, once for each correlation.
+    pub late: u64,
+    /// Events whose clock runs ahead.
+    pub ahead: u64,
+    /// Keys that lost their events to make room.
+    pub evicted_keys: u64,
+    /// Keys with a window.
+    pub keys: u64,
+}
+
+/// What rules say of one event; made on any thread, taken in by the engine.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    scratch: Option<Scratch>,
+    index: MemberIndex,
+    matched: Vec<RuleIndex>,
+}
+
+/// Detection over one partition.
+#[derive(Debug)]
+pub struct Engine {
+    rules: Arc<Rules>,
+    bounds: Bounds,
+    correlations: Vec<Keys>,
+    folder: Folder,
+    findings: Vec<Arc<RuleInfo>>,
+    finding_numbers: HashMap<String, u32>,
+    own_findings: Vec<AlertChange>,
+    registry: Registry,
+    matches: Vec<u64>,
+    counters: Counters,
+    matcher: Matcher,
+    ahead: Arc<RuleInfo>,
+}
+
+impl Engine {
+    /// Makes an engine that has seen nothing.
+    #[must_use]
+    pub fn new(rules: Arc<Rules>, bounds: Bounds) -> Self {
+        let correlations = rules.set.correlations().iter().map(|it| Keys::of(it, &rules.settings, bounds)).collect();
+        let ahead = RuleInfo::built_in(
+            "bartizan-clock-ahead",
+            "Clock of an input runs ahead",
+            "clock-ahead",
+            Severity::Medium,
+            "Events of this input bear times more than five minutes after their receipt. They meet single-event rules only and enter \
+             no window: brute force and floods in them are not seen. Set the sender's clock, or say `skew` for the input.",
+        );
+        Self {
+            matches: vec![0; rules.rules.len()],
+            rules,
+            bounds,
+            correlations,
+            folder: Folder::default(),
+            findings: Vec::new(),
+            finding_numbers: HashMap::new(),
+            own_findings: Vec::new(),
+            registry: Registry::default(),
+            counters: Counters::default(),
+            matcher: Matcher::default(),
+            ahead: Arc::new(ahead),
+        }
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub const fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Takes other rules into force; windows of rules that detect the same go on. Alerts must have been taken.
+    pub fn replace_rules(&mut self, rules: Arc<Rules>) {
+        let mut encoder = Encoder::default();
+        self.encode(&mut encoder);
+        let mut replaced = Self::new(rules, self.bounds);
+        // What was just written is readable.
+        if replaced.decode(&mut Decoder::new(&encoder.into_bytes())).is_none() {
+            replaced = Self::new(replaced.rules, self.bounds);
+        }
+        *self = replaced;
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let evicted_keys = self.correlations.iter().map(Keys::evicted).sum();
+        let keys = self.correlations.iter().map(|it| it.len() as u64).sum();
+        Counters { evicted_keys, keys, ..self.counters }
+    }
+
+    /// How many events each rule matched since the engine was made, by the rules' order.
+    #[must_use]
+    pub fn matches(&self) -> &[u64] {
+        &self.matches
+    }
+
+    /// Takes an event in. `sequence` is its number in the log; it rises.
+    pub fn process(&mut self, event: &EventView<'_>, sequence: u64) {
+        let mut matcher = std::mem::take(&mut self.matcher);
+        let rules = self.rules.clone();
+        matcher.run(&rules, event);
+        self.take_in(&mut matcher, event, sequence);
+        self.matcher = matcher;
+    }
+
+    /// Takes in an event that `matcher` has just been run on, with the rules in force.
+    pub fn take_in(&mut self, matcher: &mut Matcher, event: &EventView<'_>, sequence: u64) {
+        let rules = self.rules.clone();
+        self.counters.events += 1;
+        let evidence = EvidenceRef { time: event.time, id_upper: event.id.upper(), sequence };
+        if event.is_finding() {
+            self.pass_finding(event, evidence);
+        }
+        let is_ahead = event.received.is_some_and(|it| nanos_of(AHEAD_MAX) < event.time.0.saturating_sub(it.0));
+        if is_ahead {
+            self.count_ahead(event, evidence);
+        }
+        let Matcher { scratch, index, matched } = matcher;
+        let fields = EventFields::new(event, &rules.accessors, index);
+        let mut raised: Option<(Severity, RuleIndex)> = None;
+        for rule in matched.iter() {
+            let at = rule.0 as usize;
+            self.matches[at] += 1;
+            if rules.set.rules()[at].raises_alerts && rules.rules[at].state == RuleState::On {
+                if rules.settings.is_first_match {
+                    let severity = rules.rules[at].severity;
+                    raised = raised.filter(|it| severity <= it.0).or(Some((severity, *rule)));
+                } else {
+                    self.fold(*rule, event, evidence);
+                }
+            }
+            if !is_ahead {
+                for number in &rules.memberships[at] {
+                    self.correlate(*number, *rule, event, evidence, &fields);
+                }
+            }
+        }
+        if let Some((_, rule)) = raised {
+            self.fold(rule, event, evidence);
+        }
+        if is_ahead {
+            return;
+        }
+        let source = source_of(event);
+        for (number, correlation) in rules.set.correlations().iter().enumerate() {
+            let has_reset = correlation.correlation.header.extension.reset.is_some();
+            if !has_reset || rules.correlations[number].state == RuleState::Off {
+                continue;
+            }
+            let Some(scratch) = scratch else { continue };
+            if rules.set.resets(correlation, &fields, source, rules.settings.routing, scratch)
+                && let Some(key) = key_of(&correlation.group_by, &rules, event, &fields)
+            {
+                let item = Item { event: evidence, value: 0, role: Role::Resets };
+                self.correlations[number].add(key, item, || (event.entity(), String::new(), false));
+            }
+        }
+    }
+
+    fn fold(&mut self, rule: RuleIndex, event: &EventView<'_>, evidence: EvidenceRef) {
+        let key = FoldKey { rule: rule.0, key: key_of_event(event), bucket: event.time.0.div_euclid(BUCKET) };
+        self.folder.add(key, evidence, None, || named_of(event.entity(), event, evidence));
+    }
+
+    fn correlate(&mut self, number: u32, rule: RuleIndex, event: &EventView<'_>, evidence: EvidenceRef, fields: &EventFields<'_>) {
+        let rules = self.rules.clone();
+        let correlation = &rules.set.correlations()[number as usize];
+        let Some(key) = key_of(&correlation.group_by, &rules, event, fields) else { return };
+        let value = match correlation.field {
+            None => 0,
+            Some(field) => match hash_of_value(field, fields) {
+                Some(value) => value,
+                None => return,
+            },
+        };
+        let role = if correlation.trigger == Some(rule) { Role::Triggers } else { Role::Counts };
+        let item = Item { event: evidence, value, role };
+        let is_synthetic = event.flags.has(EventFlags::SYNTHETIC);
+        let added = self.correlations[number as usize].add(key, item, || {
+            let (entity, text) = entity_of(&correlation.group_by, &rules, event, fields);
+            (entity, text, is_synthetic)
+        });
+        self.counters.late += u64::from(added == Added::Late);
+    }
+
+    fn count_ahead(&mut self, event: &EventView<'_>, evidence: EvidenceRef) {
+        self.counters.ahead += 1;
+        let input = event.text(TextField::Input).or(event.text(TextField::Source)).unwrap_or_default();
+        let key = FoldKey { rule: AHEAD_RULE, key: digest128(&[input.as_bytes()]), bucket: event.time.0.div_euclid(AHEAD_BUCKET) };
+        let entity = || Entity { kind: EntityKind::Input, value: input.to_owned() };
+        self.folder.add(key, evidence, None, || named_of(entity(), event, evidence));
+    }
+
+    /// Another tool's alert: one of its own when it has an id, else folded by address, type and minute.
+    fn pass_finding(&mut self, event: &EventView<'_>, evidence: EvidenceRef) {
+        let source = event.text(TextField::Source).unwrap_or_default();
+        let rule = event.text(TextField::FindingRule).unwrap_or_default();
+        let severity = event.finding_severity().unwrap_or(Severity::Medium);
+        let number = self.finding_number(&format!("{source}/{rule}"), event, severity);
+        if let Some(own_id) = event.text(TextField::FindingId) {
+            let counted = Counted {
+                bucket: 0,
+                completed: event.time,
+                count: 1,
+                first_seen: event.time,
+                last_seen: event.time,
+                evidence: vec![evidence],
+            };
+            self.own_findings.push(AlertChange {
+                id: AlertId::of_finding(event.text(TextField::Input).unwrap_or_default(), source, own_id),
+                info: self.findings[number as usize].clone(),
+                explained_by: None,
+                severity,
+                named: named_of(event.entity(), event, evidence),
+                window_start: Timestamp(event.time.0.div_euclid(BUCKET) * BUCKET),
+                counted,
+                is_new: true,
+                note: None,
+            });
+            return;
+        }
+        let key = FoldKey { rule: FINDING_BASE + number, key: key_of_event(event), bucket: event.time.0.div_euclid(BUCKET) };
+        self.folder.add(key, evidence, Some(severity), || named_of(event.entity(), event, evidence));
+    }
+
+    fn finding_number(&mut self, id: &str, event: &EventView<'_>, severity: Severity) -> u32 {
+        if let Some(number) = self.finding_numbers.get(id) {
+            return *number;
+        }
+        if FINDING_RULES_MAX <= self.findings.len() {
+            return FINDING_RULES_MAX as u32 - 1;
+        }
+        let title = event.text(TextField::FindingTitle).or(event.text(TextField::FindingRule)).unwrap_or(id);
+        let kind = event.text(TextField::FindingKind).unwrap_or("finding");
+        let info = RuleInfo { version: "finding".into(), ..RuleInfo::built_in(id, title, kind, severity, "An alert of another tool.") };
+        self.add_finding(info)
+    }
+
+    fn add_finding(&mut self, info: RuleInfo) -> u32 {
+        let number = self.findings.len() as u32;
+        self.finding_numbers.insert(info.id.clone(), number);
+        self.findings.push(Arc::new(info));
+        number
+    }
+
+    /// Whether there are alerts to take.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.folder.has_changes() || !self.own_findings.is_empty() || self.correlations.iter().any(Keys::has_changes)
+    }
+
+    /// Takes the alerts that are new or changed, each as it is now.
+    pub fn take(&mut self, out: &mut Vec<AlertChange>) {
+        out.append(&mut self.own_findings);
+        let mut folded = Vec::new();
+        self.folder.take(&mut folded);
+        for alert in folded {
+            let (info, explained_by, span) = self.info_of(alert.key.rule);
+            let severity = alert.severity.unwrap_or(info.severity);
+            let start = Timestamp(alert.counted.bucket.saturating_mul(span));
+            out.push(self.tell(&info, explained_by, severity, alert.named, alert.counted, start));
+        }
+        let rules = self.rules.clone();
+        let mut counted = Vec::new();
+        for number in 0..self.correlations.len() {
+            self.correlations[number].take(&mut counted);
+            let (info, correlation) = (&rules.correlations[number], &rules.set.correlations()[number]);
+            let terms = terms_of(correlation, &rules.settings);
+            for (named, counted) in counted.drain(..).filter(|_| info.state == RuleState::On) {
+                let start = terms.start_of(counted.bucket);
+                let explained_by = correlation.rules.first().copied();
+                out.push(self.tell(info, explained_by, info.severity, named, counted, start));
+            }
+        }
+    }
+
+    fn tell(
+        &mut self,
+        info: &Arc<RuleInfo>,
+        explained_by: Option<RuleIndex>,
+        severity: Severity,
+        named: Named,
+        counted: Counted,
+        window_start: Timestamp,
+    ) -> AlertChange {
+        let id = AlertId::of_rule(&info.id, &info.version, &named.key, window_start);
+        let limit = self.rules.settings.alerts_per_bucket_max;
+        let admission = self.registry.admit(id, &info.id, &named.entity.value, &counted, named.incarnation, limit);
+        let (info, many) = (info.clone(), match admission {
+            Admission::New | Admission::Known => {
+                let is_new = admission == Admission::New;
+                return AlertChange {
+                    id, info: info.clone(), explained_by, severity, named, window_start, counted, is_new, note: None,
+                };
+            }
+            Admission::Many(many) => many,
+        });
+        let note = format!("{} entities, for example {}", many.entities, many.sample.join(", "));
+        let entity = Entity { kind: EntityKind::Many, value: "many entities".to_owned() };
+        let named = Named { entity, key: "many entities".to_owned(), incarnation: many.incarnation, is_synthetic: named.is_synthetic };
+        AlertChange {
+            id: AlertId::of_rule(&info.id, &info.version, &named.key, window_start),
+            info,
+            explained_by,
+            severity,
+            named,
+            window_start,
+            counted: many.counted,
+            is_new: many.is_new,
+            note: Some(note),
+        }
+    }
+
+    fn info_of(&self, rule: u32) -> (Arc<RuleInfo>, Option<RuleIndex>, i64) {
+        if rule == AHEAD_RULE {
+            return (self.ahead.clone(), None, AHEAD_BUCKET);
+        }
+        match rule.checked_sub(FINDING_BASE) {
+            Some(number) => (self.findings[number as usize].clone(), None, BUCKET),
+            None => (self.rules.rules[rule as usize].clone(), Some(RuleIndex(rule)), BUCKET),
+        }
+    }
+}
+
+impl Engine {
+    /// Writes the state. Alerts must have been taken.
+    pub fn encode(&self, out: &mut Encoder) {
+        debug_assert!(!self.has_changes());
+        out.u64(SNAPSHOT_VERSION);
+        for count in [self.counters.events, self.counters.late, self.counters.ahead] {
+            out.u64(count);
+        }
+        out.u64(self.findings.len() as u64);
+        for info in &self.findings {
+            [&info.id, &info.title, &info.kind].into_iter().for_each(|it| out.text(it));
+            out.u64(u64::from(info.severity.rank()));
+        }
+        self.folder.encode(out, |number| Some(self.name_of(number)));
+        self.registry.encode(out);
+        out.u64(self.correlations.len() as u64);
+        for (info, keys) in self.rules.correlations.iter().zip(&self.correlations) {
+            out.text(&format!("{}@{}", info.id, info.version));
+            let mut inner = Encoder::default();
+            keys.encode(&mut inner);
+            out.bytes(&inner.into_bytes());
+        }
+    }
+
+    /// Reads what [`Self::encode`] wrote; state of rules that are gone or detect something else is left out.
+    /// `None` when it cannot be read: then the engine is as new.
+    pub fn decode(&mut self, from: &mut Decoder<'_>) -> Option<()> {
+        if from.u64()? != SNAPSHOT_VERSION {
+            return None;
+        }
+        let mut read = Self::new(self.rules.clone(), self.bounds);
+        read.counters = Counters { events: from.u64()?, late: from.u64()?, ahead: from.u64()?, ..Counters::default() };
+        let findings = from.u64()?;
+        for _ in 0..findings {
+            let (id, title, kind) = (from.text()?, from.text()?, from.text()?);
+            let severity = Severity::from_rank(from.u64()? as u8)?;
+            let info = RuleInfo::built_in(&id, &title, &kind, severity, "An alert of another tool.");
+            read.add_finding(RuleInfo { version: "finding".into(), ..info });
+        }
+        let numbers: HashMap<String, u32> = read.numbers().map(|it| (read.name_of(it), it)).collect();
+        read.folder = Folder::decode(from, |name| numbers.get(name).copied())?;
+        read.registry = Registry::decode(from)?;
+        let places: HashMap<String, usize> =
+            read.rules.correlations.iter().enumerate().map(|(at, it)| (format!("{}@{}", it.id, it.version), at)).collect();
+        let correlations = from.u64()?;
+        for _ in 0..correlations {
+            let name = from.text()?;
+            let bytes = from.bytes()?;
+            if let Some(at) = places.get(&name) {
+                let terms = terms_of(&read.rules.set.correlations()[*at], &read.rules.settings);
+                read.correlations[*at] = read.correlations[*at].decode(&mut Decoder::new(bytes), terms, read.bounds)?;
+            }
+        }
+        *self = read;
+        Some(())
+    }
+
+    /// The numbers under which alerts are folded.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        let rules = 0..self.rules.rules.len() as u32;
+        let findings = FINDING_BASE..FINDING_BASE + self.findings.len() as u32;
+        rules.chain(findings).chain([AHEAD_RULE])
+    }
+
+    /// A name that means the same in another engine.
+    fn name_of(&self, number: u32) -> String {
+        let info = self.info_of(number).0;
+        format!("{}@{}", info.id, info.version)
+    }
+}
+
+impl Matcher {
+    /// Finds the rules that an event matches.
+    pub fn run(&mut self, rules: &Rules, event: &EventView<'_>) {
+        let fields = EventFields::new(event, &rules.accessors, &mut self.index);
+        let scratch = self.scratch.get_or_insert_with(Scratch::new);
+        rules.set.evaluate(&fields, source_of(event), rules.settings.routing, scratch, &mut self.matched);
+    }
+}
+
+/// The log source of an event.
+#[must_use]
+pub fn source_of<'a>(event: &EventView<'a>) -> LogSource<'a> {
+    LogSource {
+        product: event.text(TextField::Product),
+        category: event.text(TextField::Category),
+        service: event.text(TextField::Service),
+        is_complete: event.flags.has(EventFlags::LOGSOURCE_COMPLETE),
+    }
+}
+
+fn named_of(entity: Entity, event: &EventView<'_>, evidence: EvidenceRef) -> Named {
+    let key = format!("{}:{}", entity.kind.as_str(), entity.value);
+    Named { entity, key, incarnation: evidence.sequence, is_synthetic: event.flags.has(EventFlags::SYNTHETIC) }
+}
+
+fn key_of_ip(address: IpAddr) -> KeyHash {
+    match address {
+        IpAddr::V4(it) => it.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(it) => it.to_bits(),
+    }
+}
+
+/// The key of an event's entity.
+fn key_of_event(event: &EventView<'_>) -> KeyHash {
+    match event.client_ip {
+        Some(address) => key_of_ip(address),
+        None => {
+            let entity = event.entity();
+            digest128(&[entity.kind.as_str().as_bytes(), entity.value.as_bytes()])
+        }
+    }
+}
+
+/// The key of an event in a correlation; `None` when it lacks a field of the group.
+fn key_of(group_by: &[FieldId], rules: &Rules, event: &EventView<'_>, fields: &EventFields<'_>) -> Option<KeyHash> {
+    if let [field] = group_by
+        && rules.accessors.is_client_ip(*field)
+    {
+        return event.client_ip.map(key_of_ip);
+    }
+    let texts: Option<Vec<String>> = group_by.iter().map(|it| first_text(*it, fields)).collect();
+    let texts = texts?;
+    let parts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+    Some(digest128(&parts))
+}
+
+/// Whom the key of a correlation stands for, and all of it as text.
+fn entity_of(group_by: &[FieldId], rules: &Rules, event: &EventView<'_>, fields: &EventFields<'_>) -> (Entity, String) {
+    let texts: Vec<String> = group_by.iter().filter_map(|it| first_text(*it, fields)).collect();
+    let key = texts.join("|");
+    let kind = match group_by {
+        [] => return (event.entity(), String::new()),
+        [field] if rules.accessors.is_client_ip(*field) => EntityKind::Ip,
+        [field] => match rules.accessors.text_field(*field) {
+            Some(TextField::User) => EntityKind::User,
+            Some(TextField::Host) => EntityKind::Host,
+            Some(TextField::Source) => EntityKind::Source,
+            _ => EntityKind::Group,
+        },
+        _ => EntityKind::Group,
+    };
+    (Entity { kind, value: key.clone() }, format!("{}:{key}", kind.as_str()))
+}
+
+/// The first value of a field as text; `None` when it is missing or null.
+fn first_text(field: FieldId, fields: &EventFields<'_>) -> Option<String> {
+    let mut found = None;
+    fields.visit(field, &mut |value| {
+        found = match value {
+            Value::Null => None,
+            Value::Bool(it) => Some(it.to_string()),
+            Value::Integer(it) => Some(it.to_string()),
+            Value::Number(it) | Value::Text(it) => Some(it.to_owned()),
+        };
+        found.is_some()
+    });
+    found
+}
+
+/// A hash of the first value of a field; 1 and "1" are the same value, missing and null are none.
+fn hash_of_value(field: FieldId, fields: &EventFields<'_>) -> Option<u64> {
+    let mut found = None;
+    fields.visit(field, &mut |value| {
+        // SipHash: nobody who chooses the values chooses which of them look alike.
+        let mut hasher = DefaultHasher::new();
+        match value {
+            Value::Null => return false,
+            Value::Bool(it) => it.to_string().hash(&mut hasher),
+            Value::Integer(it) => it.to_string().hash(&mut hasher),
+            Value::Number(it) | Value::Text(it) => it.hash(&mut hasher),
+        }
+        found = Some(hasher.finish());
+        true
+    });
+    found
+}

@@ -1,0 +1,502 @@
+//! Dedupe, append, acknowledge: one thread takes what the doors submit, appends it in one write and one sync, and only
+//! then answers. While it syncs, the next group gathers.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use backends::failpoint;
+use backends::log::{Block, Log, LogError, RecordKind};
+use model::event::{EventFlags, EventView, push_varint, take_varint};
+use model::id::EventId;
+use model::place::PartitionId;
+use model::time::Timestamp;
+use model::intake::{IngestError, Once, Receipt, Submission};
+use tokio::sync::oneshot;
+
+use crate::ledger::{Counts, Ledger, MARK_REFUSED};
+use crate::seen::{IDS_MAX, Seen};
+
+/// How much may wait for the next write. Beyond it the doors answer 503: the disk cannot keep up.
+const QUEUE_BYTES_MAX: usize = 128 << 20;
+/// How much is written at once, so that nobody waits for a large neighbour.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// How many events may wait for detection. Beyond it the doors answer 503.
+const LAG_EVENTS_MAX: u64 = 4_000_000;
+/// How long counts that no event carried wait for one.
+const COUNTS_DELAY: Duration = Duration::from_secs(1);
+/// How many answers to an `Idempotency-Key` are remembered.
+const ANSWERS_MAX: usize = 100_000;
+
+struct Waiting {
+    submission: Submission,
+    answer: oneshot::Sender<Result<Receipt, IngestError>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    bytes: usize,
+    is_closed: bool,
+}
+
+/// The way into the log, shared by all doors.
+pub struct Ingest {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    log: Arc<dyn Log>,
+    ledger: Arc<Ledger>,
+    health: Mutex<Option<String>>,
+}
+
+impl Ingest {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    ///
+    /// What the log says when the ids seen cannot be read.
+    pub fn start(log: Arc<dyn Log>, ledger: Arc<Ledger>) -> Result<(Arc<Self>, thread::JoinHandle<()>), LogError> {
+        let mut writer = Writer::open(log.clone(), ledger.clone())?;
+        let ingest =
+            Arc::new(Self { queue: Mutex::default(), filled: Condvar::new(), log, ledger, health: Mutex::new(None) });
+        let shared = ingest.clone();
+        let thread = thread::Builder::new().name("append".into()).spawn(move || shared.run(&mut writer));
+        let thread = thread.map_err(|source| LogError::Io { action: "start the writer of", file: "events".into(), source })?;
+        Ok((ingest, thread))
+    }
+
+    /// Hands a submission over; the answer comes when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`IngestError`]; nothing of it was taken then.
+    pub async fn submit(&self, submission: Submission) -> Result<Receipt, IngestError> {
+        let answer = self.enqueue(submission)?;
+        answer.await.unwrap_or(Err(IngestError::Stopping))
+    }
+
+    /// The same for a thread that may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`IngestError`].
+    pub fn submit_blocking(&self, submission: Submission) -> Result<Receipt, IngestError> {
+        let answer = self.enqueue(submission)?;
+        answer.blocking_recv().unwrap_or(Err(IngestError::Stopping))
+    }
+
+    /// Counts a request that was refused before records could be told apart.
+    pub fn count_refused_request(&self) {
+        self.ledger.book().refused_requests += 1;
+    }
+
+    /// How many submissions wait, and their bytes.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        (queue.waiting.len(), queue.bytes)
+    }
+
+    /// Why the log cannot be written now, if it cannot.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes nothing more; the thread writes what waits and ends.
+    pub fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.filled.notify_all();
+    }
+
+    fn enqueue(&self, submission: Submission) -> Result<oneshot::Receiver<Result<Receipt, IngestError>>, IngestError> {
+        if !submission.events.is_empty() && LAG_EVENTS_MAX < self.ledger.book().lag_events() {
+            return Err(IngestError::Overloaded("detected on"));
+        }
+        let (answer, receiver) = oneshot::channel();
+        let bytes = submission.events.bytes.len() + submission.quarantined.iter().map(|it| it.record.len()).sum::<usize>();
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.is_closed {
+            return Err(IngestError::Stopping);
+        }
+        if QUEUE_BYTES_MAX < queue.bytes + bytes {
+            return Err(IngestError::Overloaded("written"));
+        }
+        queue.bytes += bytes;
+        queue.waiting.push(Waiting { submission, answer });
+        drop(queue);
+        self.filled.notify_one();
+        Ok(receiver)
+    }
+
+    /// Takes what waits, up to the bound; `None` when the queue is closed and empty.
+    fn next_group(&self) -> Option<Vec<Waiting>> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |it: &mut Queue| it.waiting.is_empty() && !it.is_closed;
+        let waited = self.filled.wait_timeout_while(queue, COUNTS_DELAY, idle);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if queue.waiting.is_empty() && queue.is_closed {
+            return None;
+        }
+        let mut bytes = 0;
+        let mut fits = |it: &Waiting| {
+            bytes += it.submission.events.bytes.len();
+            bytes <= GROUP_BYTES_MAX
+        };
+        let taken = queue.waiting.iter().take_while(|it| fits(it)).count().max(1).min(queue.waiting.len());
+        let rest = queue.waiting.split_off(taken);
+        let group = std::mem::replace(&mut queue.waiting, rest);
+        queue.bytes = queue.waiting.iter().map(|it| it.submission.events.bytes.len()).sum();
+        Some(group)
+    }
+
+    fn run(&self, writer: &mut Writer) {
+        while let Some(group) = self.next_group() {
+            let trouble = writer.write(group);
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            if health.is_some() != trouble.is_some() {
+                match &trouble {
+                    Some(text) => tracing::error!(reason = %text, "The log cannot be written; nothing is acknowledged until it can"),
+                    None => tracing::info!("The log can be written again"),
+                }
+            }
+            *health = trouble;
+        }
+        writer.write_counts();
+        drop(self.log.clone());
+    }
+}
+
+struct Writer {
+    log: Arc<dyn Log>,
+    ledger: Arc<Ledger>,
+    seen: Seen,
+    answers: Answers,
+    block: Block,
+    unwritten: BTreeSet<String>,
+    refused_written: u64,
+    counts_written: Instant,
+}
+
+/// What one submission of a group will be answered, if the write succeeds.
+struct Planned {
+    /// Where its events begin in the block, and which of them are stored: `None` where the log makes the id.
+    stored: Vec<(u32, Option<EventId>)>,
+    counts: Counts,
+    resolved: u64,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Store,
+    Repeat(Receipt),
+    Refuse(IngestError),
+}
+
+impl Writer {
+    fn open(log: Arc<dyn Log>, ledger: Arc<Ledger>) -> Result<Self, LogError> {
+        let mut seen = Seen::default();
+        log.repeatable_ids(IDS_MAX, &mut |it| seen.insert(it))?;
+        let answers = Answers::read(log.as_ref())?;
+        let refused_written = ledger.book().refused_requests;
+        Ok(Self {
+            log,
+            ledger,
+            seen,
+            answers,
+            block: Block::default(),
+            unwritten: BTreeSet::new(),
+            refused_written,
+            counts_written: Instant::now(),
+        })
+    }
+
+    /// Writes a group and answers each of it; returns why it could not be written.
+    fn write(&mut self, group: Vec<Waiting>) -> Option<String> {
+        self.block.clear();
+        let mut in_group = HashSet::new();
+        let mut keys_in_group = HashMap::new();
+        let mut planned = Vec::with_capacity(group.len());
+        for waiting in &group {
+            planned.push(self.plan(&waiting.submission, &mut in_group, &mut keys_in_group));
+        }
+        let has_records = !self.block.is_empty();
+        if has_records {
+            self.plan_counts(&group, &planned);
+        } else if self.counts_written.elapsed() < COUNTS_DELAY {
+            self.count(&group, &planned);
+            self.answer(group, planned, 0);
+            return None;
+        } else {
+            self.count(&group, &planned);
+            self.write_counts();
+            self.answer(group, planned, 0);
+            return None;
+        }
+        match self.log.append(PartitionId(0), &mut self.block, now()) {
+            Ok(first) => {
+                failpoint::visit("ingest.before_answer");
+                self.unwritten.clear();
+                self.counts_written = Instant::now();
+                in_group.into_iter().for_each(|it| self.seen.insert(it));
+                self.count(&group, &planned);
+                self.answer(group, planned, first.0);
+                None
+            }
+            Err(error) => {
+                self.refused_written = u64::MAX;
+                for waiting in group {
+                    // A sender that is gone needs no answer.
+                    let _ = waiting.answer.send(Err(IngestError::Unwritable));
+                }
+                Some(chain(&error))
+            }
+        }
+    }
+
+    fn plan(
+        &mut self,
+        submission: &Submission,
+        in_group: &mut HashSet<EventId>,
+        keys_in_group: &mut HashMap<(Arc<str>, String), u128>,
+    ) -> Planned {
+        let mut plan = Planned { stored: Vec::new(), counts: Counts::default(), resolved: 0, outcome: Outcome::Store };
+        if let Some(once) = &submission.once {
+            let named = (submission.input.clone(), once.key.clone());
+            let known = self.answers.get(&submission.input, once);
+            match known.or_else(|| keys_in_group.get(&named).map(|body| (*body == once.body).then(Receipt::default))) {
+                // The same key twice in one group: every id is derived from it, so the events are duplicates below.
+                Some(Some(receipt)) if !receipt.is_repeated => {}
+                Some(Some(receipt)) => {
+                    plan.counts.duplicate = receipt.ids.len() as u64 + receipt.duplicate;
+                    plan.counts.rejected = submission.rejected;
+                    plan.outcome = Outcome::Repeat(receipt);
+                    return plan;
+                }
+                Some(None) => {
+                    plan.outcome = Outcome::Refuse(IngestError::KeyReused);
+                    return plan;
+                }
+                None => {
+                    keys_in_group.insert(named, once.body);
+                }
+            }
+        }
+        for event in submission.events.iter() {
+            let is_repeatable = event.get(1).is_some_and(|it| EventFlags(*it).has(EventFlags::REPEATABLE));
+            let id = is_repeatable.then(|| EventView::of(event).map(|it| it.id)).flatten();
+            if let Some(id) = id {
+                if self.seen.has(id) || !in_group.insert(id) {
+                    plan.counts.duplicate += 1;
+                    continue;
+                }
+            }
+            plan.stored.push((self.block.count(), id));
+            plan.counts.stored += 1;
+            self.block.push(RecordKind::Event, event);
+        }
+        for record in &submission.quarantined {
+            self.block.push(RecordKind::Quarantined, &crate::quarantine::encode(record));
+            plan.counts.quarantined += 1;
+        }
+        for sequence in &submission.resolved {
+            self.block.push(RecordKind::Resolved, &sequence.to_le_bytes());
+            plan.resolved += 1;
+        }
+        for (key, value) in &submission.marks {
+            self.block.push_mark(key, value);
+        }
+        plan.counts.rejected = submission.rejected;
+        if let Some(once) = &submission.once {
+            self.block.push(RecordKind::Idempotency, &Answers::encode(&submission.input, once, &plan));
+        }
+        plan
+    }
+
+    /// Adds the marks of the ledger as it will be after this write.
+    fn plan_counts(&mut self, group: &[Waiting], planned: &[Planned]) {
+        let mut book = self.ledger.book().clone();
+        apply(&mut book.inputs, group, planned);
+        let changed = group.iter().map(|it| it.submission.input.to_string());
+        let inputs: BTreeSet<String> = changed.chain(self.unwritten.iter().cloned()).collect();
+        for input in inputs {
+            let (key, value) = book.mark_of(&input);
+            self.block.push_mark(&key, &value);
+        }
+        if book.refused_requests != self.refused_written {
+            self.block.push_mark(MARK_REFUSED, &book.refused_mark());
+            self.refused_written = book.refused_requests;
+        }
+    }
+
+    /// Changes the ledger that everybody sees.
+    fn count(&mut self, group: &[Waiting], planned: &[Planned]) {
+        let mut book = self.ledger.book();
+        apply(&mut book.inputs, group, planned);
+        for (waiting, plan) in group.iter().zip(planned) {
+            let input = &*waiting.submission.input;
+            if 0 < plan.counts.stored {
+                match book.pending.get_mut(input) {
+                    Some(pending) => *pending += plan.counts.stored,
+                    None => {
+                        book.pending.insert(input.to_owned(), plan.counts.stored);
+                    }
+                }
+            } else if 0 < plan.counts.received() {
+                self.unwritten.insert(input.to_owned());
+            }
+        }
+    }
+
+    /// Writes the counts that no event carried.
+    fn write_counts(&mut self) {
+        let mut block = Block::default();
+        {
+            let book = self.ledger.book();
+            if book.refused_requests != self.refused_written {
+                block.push_mark(MARK_REFUSED, &book.refused_mark());
+                self.refused_written = book.refused_requests;
+            }
+            for input in &self.unwritten {
+                let (key, value) = book.mark_of(input);
+                block.push_mark(&key, &value);
+            }
+        }
+        self.counts_written = Instant::now();
+        if block.is_empty() {
+            return;
+        }
+        match self.log.append(PartitionId(0), &mut block, now()) {
+            Ok(_) => self.unwritten.clear(),
+            Err(error) => tracing::warn!(reason = %chain(&error), "Counts of the ledger could not be written; they go with the next write"),
+        }
+    }
+
+    fn answer(&mut self, group: Vec<Waiting>, planned: Vec<Planned>, first: u64) {
+        let tag = self.log.tag();
+        for (waiting, plan) in group.into_iter().zip(planned) {
+            let answer = match plan.outcome {
+                Outcome::Store => {
+                    let id = |(at, id): &(u32, Option<EventId>)| id.unwrap_or_else(|| EventId::of_place(tag, first + u64::from(*at)));
+                    let receipt =
+                        Receipt { ids: plan.stored.iter().map(id).collect(), duplicate: plan.counts.duplicate, is_repeated: false };
+                    if let Some(once) = waiting.submission.once {
+                        self.answers.put(&waiting.submission.input, once, &receipt);
+                    }
+                    Ok(receipt)
+                }
+                Outcome::Repeat(receipt) => Ok(receipt),
+                Outcome::Refuse(error) => Err(error),
+            };
+            // A sender that is gone needs no answer.
+            let _ = waiting.answer.send(answer);
+        }
+    }
+}
+
+fn apply(inputs: &mut std::collections::BTreeMap<String, Counts>, group: &[Waiting], planned: &[Planned]) {
+    for (waiting, plan) in group.iter().zip(planned) {
+        let input = &*waiting.submission.input;
+        if plan.counts.received() == 0 && plan.resolved == 0 {
+            continue;
+        }
+        let counts = match inputs.get_mut(input) {
+            Some(counts) => counts,
+            None => inputs.entry(input.to_owned()).or_default(),
+        };
+        counts.add(&plan.counts);
+        // A replayed record leaves quarantine for what it now is.
+        counts.quarantined = counts.quarantined.saturating_sub(plan.resolved);
+    }
+}
+
+/// The answers to requests that named themselves, newest last.
+#[derive(Default)]
+struct Answers {
+    known: HashMap<u128, (u128, Receipt)>,
+    order: std::collections::VecDeque<u128>,
+}
+
+impl Answers {
+    fn name_of(input: &str, key: &str) -> u128 {
+        model::id::digest128(&[input.as_bytes(), key.as_bytes()])
+    }
+
+    fn read(log: &dyn Log) -> Result<Self, LogError> {
+        let mut newest_first = Vec::new();
+        log.specials(&mut |record| {
+            if record.kind == RecordKind::Idempotency {
+                newest_first.extend(Self::decode(record.bytes));
+            }
+            newest_first.len() < ANSWERS_MAX
+        })?;
+        let mut answers = Self::default();
+        for (name, body, receipt) in newest_first.into_iter().rev() {
+            answers.insert(name, body, receipt);
+        }
+        Ok(answers)
+    }
+
+    /// `None`: unknown. `Some(None)`: known with another body.
+    #[expect(clippy::option_option, reason = "two different noes")]
+    fn get(&self, input: &str, once: &Once) -> Option<Option<Receipt>> {
+        let (body, receipt) = self.known.get(&Self::name_of(input, &once.key))?;
+        Some((*body == once.body).then(|| Receipt { is_repeated: true, ..receipt.clone() }))
+    }
+
+    fn put(&mut self, input: &str, once: Once, receipt: &Receipt) {
+        self.insert(Self::name_of(input, &once.key), once.body, receipt.clone());
+    }
+
+    fn insert(&mut self, name: u128, body: u128, receipt: Receipt) {
+        if self.known.insert(name, (body, receipt)).is_none() {
+            self.order.push_back(name);
+        }
+        if ANSWERS_MAX < self.order.len()
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// Name, body, number of events stored, number of duplicates, ids: those that the request's key gives.
+    fn encode(input: &str, once: &Once, plan: &Planned) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(&Self::name_of(input, &once.key).to_le_bytes());
+        out.extend_from_slice(&once.body.to_le_bytes());
+        push_varint(&mut out, plan.counts.duplicate);
+        for (_, id) in &plan.stored {
+            out.extend_from_slice(&id.unwrap_or_default().0.to_le_bytes());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(u128, u128, Receipt)> {
+        let (name, rest) = bytes.split_first_chunk::<16>()?;
+        let (body, rest) = rest.split_first_chunk::<16>()?;
+        let (duplicate, rest) = take_varint(rest)?;
+        let ids = rest.chunks_exact(16).filter_map(|it| it.try_into().ok()).map(|it| EventId(u128::from_le_bytes(it))).collect();
+        Some((u128::from_le_bytes(*name), u128::from_le_bytes(*body), Receipt { ids, duplicate, is_repeated: false }))
+    }
+}
+
+/// The wall clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(model::time::nanos_of(since))
+}
+
+/// An error with its sources in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
