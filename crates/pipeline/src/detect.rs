@@ -1,0 +1,515 @@
+//! Read, detect, commit: one thread a partition. Alerts and the position they belong to are stored in one transaction.
+//!
+//! New alerts are stored at once; alerts that only grow wait a little, so that a flood costs a bounded number of rows a
+//! second. The position moves when everything before it is stored. What is stored ahead of it is stored again after a
+//! crash, with the same ids and the same words.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backends::failpoint;
+use backends::log::{Block, Log, LogError, ReadBlock, RecordKind};
+use backends::store::{Commit, Lease, Store, StoreError};
+use detection::engine::{AlertChange, Engine};
+use detection::rules::Rules;
+use detection::snapshot::{Decoder, Encoder};
+use detection::window::table::Bounds;
+use hashbrown::HashMap;
+use model::alert::Alert;
+use model::event::{EventView, TextField};
+use model::id::AlertId;
+use model::place::{PartitionId, Position};
+use model::time::Timestamp;
+
+use crate::hydrate::{EventSource, Hydrator, LogEvents};
+use crate::ingest::{chain, now};
+use crate::ledger::Ledger;
+use crate::progress::Progress;
+use crate::snapshot::{self, Snapshot};
+
+/// How long the log must be silent before what waits is stored, as far as the row budget allows.
+const SILENCE_SHORT: Duration = Duration::from_millis(10);
+/// How long it must be silent before everything is stored.
+const SILENCE_LONG: Duration = Duration::from_millis(250);
+/// While events keep coming, the position is stored this often.
+const COMMIT_EVERY: Duration = Duration::from_millis(200);
+/// Alerts that only grow are stored after this long, whatever the budget.
+const GROWTH_DELAY_MAX: Duration = Duration::from_secs(20);
+/// How many rows of growing alerts may be written a second, on average.
+const ROWS_PER_SECOND: f64 = 60.0;
+/// How many unspent rows are saved up.
+const ROWS_SAVED_MAX: f64 = 400.0;
+/// How often a snapshot is written when there is something new.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
+/// After how many events a snapshot is written, however soon.
+const SNAPSHOT_EVENTS: u64 = 3_000_000;
+/// How many records before the position are replayed when there is no snapshot.
+const REPLAY_MAX: u64 = 3_000_000;
+/// How long to wait before the store or the log is tried again, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// Finds rules by their digest: what was in force at a place of the log.
+pub type RulesByDigest = Arc<dyn Fn(&str) -> Option<Arc<Rules>> + Send + Sync>;
+/// Is told of new alerts, once they are visible to every reader.
+pub type OnRaised = Arc<dyn Fn(&[Alert]) + Send + Sync>;
+
+/// What the detect loop works with.
+#[derive(Clone)]
+pub struct DetectParts {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// What has been done so far.
+    pub progress: Arc<Progress>,
+    /// The rules to begin with.
+    pub rules: Arc<Rules>,
+    /// Rules by digest.
+    pub rules_by_digest: RulesByDigest,
+    /// How many keys a rule keeps.
+    pub bounds: Bounds,
+    /// The folder of the snapshots.
+    pub snapshots: PathBuf,
+    /// Is told of new alerts.
+    pub on_raised: OnRaised,
+}
+
+/// Why the loop ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// Another process owns the partition.
+    #[error("detection left its partition")]
+    Fenced(#[source] StoreError),
+    /// The store holds something that cannot be worked with.
+    #[error("the store cannot be used")]
+    Store(#[source] StoreError),
+    /// The log cannot be read.
+    #[error("the log cannot be used")]
+    Log(#[source] LogError),
+}
+
+/// The detect loop of one partition.
+pub struct Detector {
+    parts: DetectParts,
+    lease: Lease,
+    engine: Engine,
+    hydrator: Hydrator<LogEvents>,
+    position: Position,
+    waiting: HashMap<AlertId, AlertChange>,
+    fresh: usize,
+    /// Events detected since the position was stored, by input.
+    detected: HashMap<String, u64>,
+    rows_saved: f64,
+    rows_saved_at: Instant,
+    committed_at: Instant,
+    grown_since: Option<Instant>,
+    snapshot_at: Instant,
+    events_since_snapshot: u64,
+    snapshot_writer: Option<thread::JoinHandle<()>>,
+}
+
+const PARTITION: PartitionId = PartitionId(0);
+
+impl Detector {
+    /// Takes the partition, loads the state, and counts what is stored and not yet detected on. Nobody else may append
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`DetectError`].
+    pub fn open(parts: DetectParts) -> Result<Self, DetectError> {
+        let lease = retried(|| parts.store.acquire(PARTITION)).map_err(DetectError::Store)?;
+        announce_rules(parts.log.as_ref(), &parts.rules).map_err(DetectError::Log)?;
+        let pending = count_pending(parts.log.as_ref(), lease.position).map_err(DetectError::Log)?;
+        parts.ledger.book().pending = pending.into_iter().collect();
+        let read = snapshot::read(&parts.snapshots.join("p0.snap")).filter(|it| it.position <= lease.position);
+        let rules = read.as_ref().and_then(|it| (parts.rules_by_digest)(&it.rules)).unwrap_or_else(|| parts.rules.clone());
+        let mut engine = Engine::new(rules, parts.bounds);
+        let position = match read {
+            Some(read) if engine.decode(&mut Decoder::new(&read.state)).is_some() => read.position,
+            _ => Position(lease.position.0.saturating_sub(REPLAY_MAX).max(parts.log.start(PARTITION).0)),
+        };
+        let now = Instant::now();
+        let events = LogEvents::new(parts.log.clone(), PARTITION);
+        Ok(Self {
+            hydrator: Hydrator::new(events),
+            parts,
+            lease,
+            engine,
+            position,
+            waiting: HashMap::new(),
+            fresh: 0,
+            detected: HashMap::new(),
+            rows_saved: ROWS_SAVED_MAX,
+            rows_saved_at: now,
+            committed_at: now,
+            grown_since: None,
+            snapshot_at: now,
+            events_since_snapshot: 0,
+            snapshot_writer: None,
+        })
+    }
+
+    /// Runs until `stop` is set and everything in the log is detected on, or `deadline_after_stop` has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`DetectError`].
+    pub fn run(mut self, stop: &AtomicBool, deadline_after_stop: Duration) -> Result<(), DetectError> {
+        self.replay()?;
+        let mut last_event = Instant::now();
+        let mut stopping_since: Option<Instant> = None;
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                stopping_since.get_or_insert_with(Instant::now);
+            }
+            let is_overdue = stopping_since.is_some_and(|it| deadline_after_stop < it.elapsed());
+            let block = self.read_block(stop);
+            if block.is_empty() || is_overdue {
+                let silence = last_event.elapsed();
+                self.settle(silence, stopping_since.is_some())?;
+                if stopping_since.is_some() && (is_overdue || self.is_settled()) {
+                    self.write_snapshot(true);
+                    return Ok(());
+                }
+                let wait = if self.is_settled() { Duration::from_millis(500) } else { SILENCE_SHORT };
+                self.parts.log.wait(PARTITION, self.position, wait);
+                continue;
+            }
+            last_event = Instant::now();
+            self.detect(&block);
+            self.commit_under_load()?;
+        }
+    }
+
+    /// Goes from the snapshot to the stored position again; what comes out is stored already.
+    fn replay(&mut self) -> Result<(), DetectError> {
+        let mut discarded = Vec::new();
+        let started = Instant::now();
+        let from = self.position;
+        while self.position < self.lease.position {
+            let block = self.parts.log.read(PARTITION, self.position).map_err(DetectError::Log)?;
+            if block.is_empty() {
+                break;
+            }
+            let end = block.next().0.min(self.lease.position.0);
+            for record in block.records(self.position).take_while(|it| it.sequence.0 < end) {
+                self.take_record(record.kind, record.bytes, record.sequence.0);
+            }
+            self.position = Position(end);
+            self.engine.take(&mut discarded);
+            discarded.clear();
+        }
+        self.position = self.position.max(self.lease.position);
+        self.detected.clear();
+        self.events_since_snapshot = 0;
+        let records = self.position.0 - from.0.min(self.position.0);
+        tracing::info!(records, duration_ms = started.elapsed().as_millis() as u64, "Replayed the log to the stored position");
+        self.publish();
+        Ok(())
+    }
+
+    fn read_block(&self, stop: &AtomicBool) -> ReadBlock {
+        let mut pause = RETRY.0;
+        loop {
+            match self.parts.log.read(PARTITION, self.position) {
+                Ok(block) => return block,
+                Err(error) => {
+                    tracing::error!(reason = %chain(&error), "The log cannot be read; it is tried again");
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(RETRY.1);
+                    if stop.load(Ordering::Relaxed) {
+                        return ReadBlock::new(model::place::Sequence(self.position.0), 0, Arc::from([]));
+                    }
+                }
+            }
+        }
+    }
+
+    fn detect(&mut self, block: &ReadBlock) {
+        for record in block.records(self.position) {
+            self.take_record(record.kind, record.bytes, record.sequence.0);
+        }
+        self.position = block.next();
+        if self.engine.has_changes() {
+            self.gather();
+        }
+    }
+
+    fn take_record(&mut self, kind: RecordKind, bytes: &[u8], sequence: u64) {
+        match kind {
+            RecordKind::Event => {
+                let Some(event) = EventView::of(bytes) else { return };
+                self.engine.process(&event, sequence);
+                self.events_since_snapshot += 1;
+                let input = event.text(TextField::Input).unwrap_or_default();
+                match self.detected.get_mut(input) {
+                    Some(count) => *count += 1,
+                    None => {
+                        self.detected.insert(input.to_owned(), 1);
+                    }
+                }
+            }
+            RecordKind::Engine => {
+                let digest = String::from_utf8_lossy(bytes);
+                if digest == self.engine.rules().digest {
+                    return;
+                }
+                let Some(rules) = (self.parts.rules_by_digest)(&digest) else {
+                    tracing::warn!(%digest, "The rules of this place in the log are not kept; it goes on with the present ones");
+                    return;
+                };
+                self.gather();
+                tracing::info!(%digest, rules = rules.active(), "Took rules into force");
+                self.engine.replace_rules(rules);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes what the engine has to say.
+    fn gather(&mut self) {
+        let mut changes = Vec::new();
+        self.engine.take(&mut changes);
+        for mut change in changes {
+            self.fresh += usize::from(change.is_new);
+            // One that waits has not been stored yet, so it is still new.
+            change.is_new |= self.waiting.get(&change.id).is_some_and(|it| it.is_new);
+            self.waiting.insert(change.id, change);
+            self.grown_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.position == self.lease.position && self.waiting.is_empty() && !self.engine.has_changes()
+    }
+
+    /// Stores what waits once the log is silent.
+    fn settle(&mut self, silence: Duration, is_stopping: bool) -> Result<(), DetectError> {
+        if self.is_settled() {
+            self.write_snapshot(false);
+            return Ok(());
+        }
+        let is_affordable = self.waiting.len() as f64 <= self.rows_saved() + self.fresh as f64;
+        if is_stopping || SILENCE_LONG <= silence || (SILENCE_SHORT <= silence && is_affordable) {
+            self.commit_all()
+        } else if 0 < self.fresh {
+            if is_affordable { self.commit_all() } else { self.commit_fresh() }
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Stores what must not wait while events keep coming.
+    fn commit_under_load(&mut self) -> Result<(), DetectError> {
+        let is_affordable = self.waiting.len() as f64 <= self.rows_saved() + self.fresh as f64;
+        let is_overdue = self.grown_since.is_some_and(|it| GROWTH_DELAY_MAX < it.elapsed());
+        if is_overdue || (is_affordable && (0 < self.fresh || COMMIT_EVERY < self.committed_at.elapsed())) {
+            self.commit_all()
+        } else if 0 < self.fresh {
+            self.commit_fresh()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn rows_saved(&mut self) -> f64 {
+        let earned = self.rows_saved_at.elapsed().as_secs_f64() * ROWS_PER_SECOND;
+        self.rows_saved_at = Instant::now();
+        self.rows_saved = (self.rows_saved + earned).min(ROWS_SAVED_MAX);
+        self.rows_saved
+    }
+
+    /// Stores all alerts that wait, and the position.
+    fn commit_all(&mut self) -> Result<(), DetectError> {
+        if self.engine.has_changes() {
+            self.gather();
+        }
+        let changes: Vec<AlertChange> = std::mem::take(&mut self.waiting).into_values().collect();
+        self.rows_saved -= (changes.len() - self.fresh.min(changes.len())) as f64;
+        self.fresh = 0;
+        self.grown_since = None;
+        self.store(changes, self.position)?;
+        self.committed_at = Instant::now();
+        let detected = std::mem::take(&mut self.detected);
+        let mut book = self.parts.ledger.book();
+        for (input, count) in detected {
+            if let Some(pending) = book.pending.get_mut(&input) {
+                *pending = pending.saturating_sub(count);
+            }
+        }
+        drop(book);
+        self.parts.log.release(PARTITION, self.position);
+        self.publish();
+        self.write_snapshot(false);
+        Ok(())
+    }
+
+    /// Stores the new alerts ahead of the position.
+    fn commit_fresh(&mut self) -> Result<(), DetectError> {
+        let ids: Vec<AlertId> = self.waiting.iter().filter(|it| it.1.is_new).map(|it| *it.0).collect();
+        let changes = ids.iter().filter_map(|it| self.waiting.remove(it)).collect();
+        self.fresh = 0;
+        self.store(changes, self.lease.position)
+    }
+
+    fn store(&mut self, mut changes: Vec<AlertChange>, to: Position) -> Result<(), DetectError> {
+        changes.sort_by_key(|it| (it.counted.completed, it.id));
+        let rules = self.engine.rules().clone();
+        let alerts: Vec<Alert> = changes.iter().map(|it| self.hydrator.alert(it, &rules)).collect();
+        let commit_now = now();
+        failpoint::visit("detect.before_commit");
+        let mut pause = RETRY.0;
+        let committed = loop {
+            let commit = Commit { lease: self.lease, to, alerts: &alerts, outbox: &[], now: commit_now };
+            match self.parts.store.commit(&commit) {
+                Ok(committed) => break committed,
+                Err(error) if error.is_transient() => {
+                    let text = chain(&error);
+                    tracing::warn!(reason = %text, "The store cannot be written; it is tried again");
+                    self.parts.progress.done().trouble = Some(text);
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(RETRY.1);
+                }
+                Err(error @ StoreError::Fenced { .. }) => return Err(DetectError::Fenced(error)),
+                Err(error) => return Err(DetectError::Store(error)),
+            }
+        };
+        failpoint::visit("detect.after_commit");
+        self.lease.position = to;
+        let raised: Vec<Alert> = alerts.iter().filter(|it| committed.raised.contains(&it.id)).cloned().collect();
+        self.count_stored(&alerts, &raised, &changes);
+        if !raised.is_empty() {
+            (self.parts.on_raised)(&raised);
+        }
+        Ok(())
+    }
+
+    fn count_stored(&mut self, alerts: &[Alert], raised: &[Alert], changes: &[AlertChange]) {
+        let latency = changes.iter().filter(|it| it.is_new).filter_map(|it| it.counted.evidence.last()).max_by_key(|it| it.sequence);
+        let mut received: Option<Timestamp> = None;
+        if let Some(last) = latency {
+            self.hydrator.events.with_event(model::place::Sequence(last.sequence), &mut |view| received = view.received);
+        }
+        let mut done = self.parts.progress.done();
+        done.rows += alerts.len() as u64;
+        done.trouble = None;
+        for alert in raised {
+            *done.raised.entry((alert.rule_id.clone(), alert.severity.as_str())).or_default() += 1;
+        }
+        if let Some(received) = received {
+            done.count_latency(now().since(received));
+        }
+    }
+
+    fn publish(&self) {
+        let counters = self.engine.counters();
+        let rules = self.engine.rules();
+        let matches = rules.rules.iter().zip(self.engine.matches()).map(|(info, count)| (info.id.clone(), *count));
+        let mut done = self.parts.progress.done();
+        done.events = counters.events;
+        done.late = counters.late;
+        done.ahead = counters.ahead;
+        done.evicted_keys = counters.evicted_keys;
+        done.keys = counters.keys;
+        done.matches = matches.collect();
+    }
+
+    /// Writes a snapshot when it is time, in a thread of its own; `is_last` waits for it.
+    fn write_snapshot(&mut self, is_last: bool) {
+        let is_due = SNAPSHOT_EVENTS <= self.events_since_snapshot
+            || (SNAPSHOT_EVERY <= self.snapshot_at.elapsed() && 0 < self.events_since_snapshot)
+            || (is_last && 0 < self.events_since_snapshot);
+        if !is_due || !self.is_settled() {
+            if is_last {
+                self.join_writer();
+            }
+            return;
+        }
+        self.join_writer();
+        let mut encoder = Encoder::default();
+        self.engine.encode(&mut encoder);
+        let snapshot = Snapshot { position: self.position, rules: self.engine.rules().digest.clone(), state: encoder.into_bytes() };
+        (self.snapshot_at, self.events_since_snapshot) = (Instant::now(), 0);
+        self.parts.progress.done().snapshot_at = snapshot.position.0;
+        let path = self.parts.snapshots.join("p0.snap");
+        let write = move || {
+            if let Err(error) = snapshot::write(&path, &snapshot) {
+                tracing::warn!(reason = %error, "The snapshot cannot be written; the next start replays more");
+            }
+        };
+        // Without a thread it is written here.
+        match thread::Builder::new().name("snapshot".into()).spawn(write) {
+            Ok(thread) => self.snapshot_writer = Some(thread),
+            Err(error) => tracing::warn!(reason = %error, "No thread for the snapshot"),
+        }
+        if is_last {
+            self.join_writer();
+        }
+    }
+
+    fn join_writer(&mut self) {
+        if let Some(thread) = self.snapshot_writer.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("The thread that wrote the snapshot panicked");
+        }
+    }
+}
+
+/// Writes the digest of the rules into the log, when it is not the last one written: they are in force from here on.
+///
+/// # Errors
+///
+/// What the log says.
+pub fn announce_rules(log: &dyn Log, rules: &Rules) -> Result<(), LogError> {
+    let mut last = None;
+    log.specials(&mut |record| {
+        if record.kind == RecordKind::Engine {
+            last = Some(String::from_utf8_lossy(record.bytes).into_owned());
+        }
+        last.is_none()
+    })?;
+    if last.as_deref() == Some(&rules.digest) {
+        return Ok(());
+    }
+    let mut block = Block::default();
+    block.push(RecordKind::Engine, rules.digest.as_bytes());
+    log.append(PARTITION, &mut block, now()).map(|_| ())
+}
+
+/// Counts the events behind a position by input.
+fn count_pending(log: &dyn Log, from: Position) -> Result<HashMap<String, u64>, LogError> {
+    let (mut position, mut pending) = (from, HashMap::new());
+    loop {
+        let block = log.read(PARTITION, position)?;
+        if block.is_empty() {
+            return Ok(pending);
+        }
+        for record in block.records(position).filter(|it| it.kind == RecordKind::Event) {
+            let Some(event) = EventView::of(record.bytes) else { continue };
+            *pending.entry(event.text(TextField::Input).unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        position = block.next();
+    }
+}
+
+fn retried<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut pause = RETRY.0;
+    for _ in 0..20 {
+        match call() {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(reason = %chain(&error), "The store is not available; it is tried again");
+                thread::sleep(pause);
+                pause = (pause * 2).min(RETRY.1);
+            }
+            other => return other,
+        }
+    }
+    call()
+}
