@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
+pub(crate) const CSS: &str = "text/css; charset=utf-8";
+pub(crate) const JS: &str = "text/javascript; charset=utf-8";
+pub(crate) const SVG: &str = "image/svg+xml";
 
 /// How many bytes of the digest an entity tag shows: 64 bits tell any two builds of a file apart.
 const ETAG_BYTES: usize = 8;
@@ -57,6 +57,11 @@ static ASSETS: LazyLock<[Asset; 11]> = LazyLock::new(|| {
 pub fn asset(path: &str) -> Option<&'static Asset> {
     let path = if path == "/favicon.ico" { "/assets/logo.svg" } else { path };
     ASSETS.iter().find(|it| it.path == path)
+}
+
+/// All assets.
+pub(crate) fn assets() -> &'static [Asset] {
+    &*ASSETS
 }
 
 fn file(path: &'static str, content_type: &'static str, bytes: &'static [u8], is_open: bool) -> Asset {

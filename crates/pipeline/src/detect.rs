@@ -403,7 +403,7 @@ impl Detector {
             *done.raised.entry((alert.rule_id.clone(), alert.severity.as_str())).or_default() += 1;
         }
         if let Some(received) = received {
-            done.count_latency(now().since(received));
+            done.latency.observe(now().since(received), 1);
         }
     }
 

@@ -6,8 +6,48 @@ use std::time::Duration;
 
 use model::time::Timestamp;
 
-/// The upper ends of the latency buckets, in milliseconds.
-pub const LATENCY_BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 60_000];
+/// A histogram of durations over fixed buckets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latency {
+    /// How many fell into each bucket, not summed up; the last is everything above the last bound.
+    counts: [u64; Self::BOUNDS_MS.len() + 1],
+    /// The sum of all.
+    sum: Duration,
+}
+
+impl Latency {
+    /// The upper bounds of the buckets in milliseconds, each included in its bucket.
+    pub const BOUNDS_MS: [u64; 12] = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
+
+    /// Counts `events` that all took `duration`: the events of a batch end together.
+    pub fn observe(&mut self, duration: Duration, events: u64) {
+        let bucket = Self::BOUNDS_MS.iter().position(|it| duration <= Duration::from_millis(*it));
+        self.counts[bucket.unwrap_or(Self::BOUNDS_MS.len())] += events;
+        let factor = u32::try_from(events).unwrap_or(u32::MAX);
+        self.sum = self.sum.saturating_add(duration.saturating_mul(factor));
+    }
+
+    /// Returns each bound in seconds with the number of durations up to it, as Prometheus counts.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        let mut so_far = 0;
+        Self::BOUNDS_MS.iter().zip(self.counts).map(move |(bound_ms, count)| {
+            so_far += count;
+            (*bound_ms as f64 / 1000.0, so_far)
+        })
+    }
+
+    /// How many durations were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The sum of all durations.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        self.sum
+    }
+}
 
 /// What has been done so far.
 #[derive(Clone, Debug, Default)]
@@ -30,10 +70,8 @@ pub struct Done {
     pub matches: Vec<(String, u64)>,
     /// The newest time of an event that is not ahead.
     pub newest_event: Option<Timestamp>,
-    /// From the receipt of the completing event to the alert stored: how many in each bucket, and beyond.
-    pub latencies: [u64; LATENCY_BUCKETS_MS.len() + 1],
-    /// The sum of the latencies.
-    pub latency_total: Duration,
+    /// From the receipt of the completing event to the alert stored and visible.
+    pub latency: Latency,
     /// Why the store cannot be written now, if it cannot.
     pub trouble: Option<String>,
     /// The position of the last snapshot.
@@ -53,12 +91,19 @@ impl Progress {
     }
 }
 
-impl Done {
-    /// Counts a latency.
-    pub fn count_latency(&mut self, latency: Duration) {
-        let millis = latency.as_millis() as u64;
-        let at = LATENCY_BUCKETS_MS.iter().position(|it| millis <= *it).unwrap_or(LATENCY_BUCKETS_MS.len());
-        self.latencies[at] += 1;
-        self.latency_total += latency;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket() {
+        let mut latency = Latency::default();
+        latency.observe(Duration::from_millis(1), 3);
+        latency.observe(Duration::from_micros(1001), 1);
+        latency.observe(Duration::from_secs(10), 1);
+        latency.observe(Duration::from_secs(11), 1);
+        let buckets: Vec<_> = latency.buckets().collect();
+        assert_eq!((buckets[0], buckets[1], buckets[11]), ((0.001, 3), (0.005, 4), (10.0, 5)));
+        assert_eq!((latency.count(), latency.sum()), (6, Duration::from_micros(21_004_001)));
     }
 }

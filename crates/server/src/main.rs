@@ -1,1 +1,25 @@
-fn main() {}
+//! The binary `bartizan`: command line, configuration, the listener, assembly.
+
+mod client;
+mod commands;
+mod config;
+mod core;
+mod failure;
+mod folder;
+mod http;
+mod ruleset;
+mod terminal;
+mod units;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match commands::dispatch() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            terminal::complain(&format!("bartizan: {failure}"));
+            ExitCode::from(failure.code)
+        }
+    }
+}

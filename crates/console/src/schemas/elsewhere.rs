@@ -1,0 +1,145 @@
+//! What the routes of the other edges take and answer. Their tables name these schemas; here is only what clients
+//! may rely on, so none of them forbids further members.
+
+use serde_json::{Value, json};
+
+use super::{count, option, text, time, to};
+
+/// The schemas, by name.
+pub(super) fn named() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Event", event()),
+        ("EventBatch", event_batch()),
+        ("EventsTaken", events_answer(&["received", "accepted", "duplicate", "rejected"])),
+        ("EventsRefused", events_answer(&["type", "title", "status"])),
+        ("AccessLog", access_log()),
+        ("LogTaken", open(&["status", "message"], &[("status", word("success")), ("message", text())])),
+        (
+            "LogRefused",
+            open(&["status", "message"], &[("status", word("fail")), ("message", text()), ("errors", faults())]),
+        ),
+        ("IngestEvent", ingest_event()),
+        ("IngestTaken", ingest_taken()),
+        ("IngestRefused", ingest_refused()),
+        ("IngestOverloaded", open(&["detail"], &[("detail", text())])),
+        ("LoginLink", open(&["token", "path"], &[("token", text()), ("path", text()), ("valid_seconds", count())])),
+        ("Key", key()),
+        ("Keys", open(&["items"], &[("items", json!({"type": "array", "items": to("Key")}))])),
+        ("NewKey", open(&["name", "scope"], &[("name", text()), ("scope", scope())])),
+        ("MadeKey", open(&["name", "scope", "key"], &[("name", text()), ("scope", scope()), ("key", text())])),
+    ]
+}
+
+/// An object that has the members `required`, and may have others than the `members` described.
+fn open(required: &[&str], members: &[(&str, Value)]) -> Value {
+    let mut object = json!({"type": "object", "required": required, "properties": {}});
+    for (name, schema) in members {
+        object["properties"][*name] = schema.clone();
+    }
+    object
+}
+
+fn described(mut schema: Value, description: &str) -> Value {
+    schema["description"] = description.into();
+    schema
+}
+
+fn word(word: &str) -> Value {
+    json!({"type": "string", "enum": [word]})
+}
+
+fn scope() -> Value {
+    json!({"type": "string", "enum": backends::store::Scope::ALL.map(backends::store::Scope::as_str)})
+}
+
+fn status_code() -> Value {
+    json!({"type": "integer", "minimum": 100, "maximum": 599})
+}
+
+fn faults() -> Value {
+    let fault = open(&["message"], &[("field", option()), ("code", text()), ("message", text())]);
+    json!({"type": "array", "items": fault})
+}
+
+fn event() -> Value {
+    let members = [
+        ("id", described(text(), "The sender's own id: a repeated one is a duplicate.")),
+        (
+            "time",
+            described(json!({}), "RFC 3339, or an epoch number; also `timestamp`, `@timestamp`. Else the receipt."),
+        ),
+        ("source", described(text(), "Where it comes from; else the name of the input.")),
+        ("logsource", open(&[], &[("product", text()), ("category", text()), ("service", text())])),
+        ("client_ip", described(text(), "IPv4 or IPv6; also `src_ip`, `ip`.")),
+        ("user", text()),
+        ("host", text()),
+        ("method", text()),
+        ("path", described(text(), "Also `endpoint`, `uri`.")),
+        ("status_code", status_code()),
+        ("user_agent", text()),
+        ("message", text()),
+    ];
+    described(open(&[], &members), "All is optional but one field of any name; every other field is kept.")
+}
+
+fn event_batch() -> Value {
+    let description = "One object, an array of them, or NDJSON (`application/x-ndjson`, or found out); gzip or zstd.";
+    json!({"description": description, "anyOf": [to("Event"), {"type": "array", "items": to("Event")}]})
+}
+
+fn events_answer(required: &[&str]) -> Value {
+    let rejected = open(
+        &["index", "code", "message"],
+        &[("index", count()), ("code", text()), ("field", option()), ("message", text())],
+    );
+    let members = [
+        ("received", count()),
+        ("accepted", count()),
+        ("duplicate", count()),
+        ("rejected", json!({"type": "array", "items": rejected})),
+        (
+            "ids",
+            described(json!({"type": "array", "items": text()}), "Of the accepted, in order; left out above 1,000."),
+        ),
+    ];
+    open(required, &members)
+}
+
+fn access_log() -> Value {
+    let members = [
+        ("timestamp", time()),
+        ("client_ip", text()),
+        ("method", text()),
+        ("endpoint", text()),
+        ("status_code", status_code()),
+    ];
+    open(&["timestamp", "client_ip", "method", "endpoint", "status_code"], &members)
+}
+
+fn ingest_event() -> Value {
+    let description = "With `RequestID`, `EventID` or `RoleID` a cloud event; else with `ServiceName` an AnormalEvent; \
+         else with `source` or `message` a log event.";
+    described(json!({"type": "object"}), description)
+}
+
+fn ingest_taken() -> Value {
+    let members = [("status", word("queued")), ("status_code", count()), ("response_msg", text())];
+    described(open(&[], &members), "`status` for a log event or AnormalEvent; the other two for a cloud event.")
+}
+
+fn ingest_refused() -> Value {
+    let detail = open(&["type", "loc", "msg"], &[("type", text()), ("loc", json!({"type": "array"})), ("msg", text())]);
+    let members = [("error", text()), ("errors", faults()), ("detail", json!({"type": "array", "items": detail}))];
+    described(open(&[], &members), "`error` and `errors` for a cloud event, else `detail`.")
+}
+
+fn key() -> Value {
+    let members = [
+        ("name", text()),
+        ("scope", scope()),
+        ("rate_per_second", json!({"type": ["number", "null"]})),
+        ("created_at", time()),
+        ("expires_at", option()),
+    ];
+    open(&["name", "scope", "created_at"], &members)
+}

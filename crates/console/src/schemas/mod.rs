@@ -1,0 +1,212 @@
+//! The schemas of the document, by name.
+
+mod elsewhere;
+
+use serde_json::{Map, Value, json};
+
+/// Returns all schemas.
+pub(crate) fn schemas() -> Map<String, Value> {
+    let named = [
+        ("Severity", severity()),
+        ("Entity", entity()),
+        ("Alert", alert(false)),
+        ("AlertFull", alert(true)),
+        ("AlertArray", json!({"type": "array", "items": to("AlertFull")})),
+        ("AlertPage", page("Alert")),
+        ("AnomalyArray", json!({"type": "array", "items": {"type": "object"}})),
+        ("StoredEvent", stored_event()),
+        ("EventPage", page("StoredEvent")),
+        ("Ledger", ledger()),
+        ("LedgerRow", ledger_row()),
+        ("QuarantinedRecord", quarantined()),
+        ("QuarantinePage", page("QuarantinedRecord")),
+        ("ReplayRequest", replay_request()),
+        ("ReplayResult", replay_result()),
+        ("Health", health()),
+        ("Failure", failure()),
+        ("Problem", problem()),
+    ];
+    named.into_iter().chain(elsewhere::named()).map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+fn to(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn option() -> Value {
+    json!({"type": ["string", "null"]})
+}
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+/// An object all of whose `members` are there, and no others.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let required: Vec<&str> = members.iter().map(|it| it.0).collect();
+    let required = json!(required);
+    let properties: Map<String, Value> = members.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
+}
+
+/// Adds a member that is there only sometimes.
+fn sometimes(mut object: Value, name: &str, schema: Value) -> Value {
+    object["properties"][name] = schema;
+    object
+}
+
+fn page(item: &str) -> Value {
+    object([("items", json!({"type": "array", "items": to(item)})), ("next", option())])
+}
+
+fn severity() -> Value {
+    json!({"type": "string", "enum": model::severity::Severity::ALL.map(|it| it.as_str())})
+}
+
+fn entity() -> Value {
+    object([("kind", text()), ("value", text())])
+}
+
+fn alert(is_full: bool) -> Value {
+    let confidence = json!({"type": "integer", "minimum": 0, "maximum": 100});
+    let status = json!({"type": "string", "enum": model::alert::AlertStatus::ALL.map(|it| it.as_str())});
+    let mut alert = object([
+        ("id", text()),
+        ("rule_id", text()),
+        ("rule_version", text()),
+        ("title", text()),
+        ("type", text()),
+        ("severity", to("Severity")),
+        ("confidence", confidence),
+        ("status", status),
+        ("entity", to("Entity")),
+        ("client_ip", option()),
+        ("dst_ip", option()),
+        ("count", count()),
+        ("first_seen", time()),
+        ("last_seen", time()),
+        ("window_start", time()),
+        ("timestamp", time()),
+        ("details", text()),
+        ("reason", text()),
+        ("description", text()),
+        ("detector", text()),
+        ("source", text()),
+        ("country", option()),
+        ("user", option()),
+        ("matched", json!({"type": "object", "additionalProperties": text()})),
+        ("evidence", json!({"type": "array", "items": text()})),
+        ("synthetic", json!({"type": "boolean"})),
+        ("created_at", time()),
+        ("updated_at", time()),
+    ]);
+    if is_full {
+        alert = sometimes(alert, "src_ip", option());
+        alert = sometimes(alert, "event", json!({"type": ["object", "null"]}));
+    }
+    sometimes(alert, "evidence_total", count())
+}
+
+/// The fields that are always there; which others there are depends on the event.
+fn stored_event() -> Value {
+    let mut event = object([
+        ("id", text()),
+        ("time", time()),
+        ("source", text()),
+        ("received", json!({"type": ["string", "null"], "format": "date-time"})),
+        ("input", text()),
+        ("entity", to("Entity")),
+        ("synthetic", json!({"type": "boolean"})),
+        ("original", json!({"type": ["object", "string", "null"]})),
+    ]);
+    event["additionalProperties"] = Value::Bool(true);
+    for name in ["client_ip", "user", "host", "method", "path", "user_agent", "message", "format"] {
+        event = sometimes(event, name, text());
+    }
+    let event = sometimes(event, "status_code", json!({"type": "integer", "minimum": 100, "maximum": 599}));
+    sometimes(event, "fields", json!({"type": "object", "additionalProperties": text()}))
+}
+
+fn ledger_row() -> Value {
+    object(["received", "stored", "duplicate", "rejected", "quarantined", "lag_events"].map(|it| (it, count())))
+}
+
+fn ledger() -> Value {
+    object([
+        ("total", to("LedgerRow")),
+        ("inputs", json!({"type": "object", "additionalProperties": to("LedgerRow")})),
+        ("refused_requests", count()),
+        ("late", count()),
+        ("ahead", count()),
+        ("pending_windows", count()),
+    ])
+}
+
+fn quarantined() -> Value {
+    object([
+        ("id", count()),
+        ("input", text()),
+        ("place", text()),
+        ("format", text()),
+        ("reason", text()),
+        ("received", time()),
+        ("record", text()),
+        ("record_bytes", count()),
+        ("is_cut", json!({"type": "boolean"})),
+    ])
+}
+
+fn replay_request() -> Value {
+    json!({
+        "type": "object",
+        "description": "Either `ids` or `all`.",
+        "properties": {"ids": {"type": "array", "items": count()}, "all": {"type": "boolean", "const": true}},
+        "additionalProperties": false,
+    })
+}
+
+fn replay_result() -> Value {
+    let unreadable = object([("id", count()), ("reason", text())]);
+    object([
+        ("taken", count()),
+        ("duplicate", count()),
+        ("empty", count()),
+        ("unreadable", json!({"type": "array", "items": unreadable})),
+        ("unreadable_total", count()),
+        ("unknown", json!({"type": "array", "items": count()})),
+        ("remaining", count()),
+    ])
+}
+
+fn health() -> Value {
+    object([
+        ("system_status", json!({"type": "string", "enum": ["idle", "system_failure"]})),
+        ("db_status", json!({"type": "string", "enum": ["Connected", "Disconnected"]})),
+        ("last_sync", json!({"type": ["string", "null"]})),
+        ("last_success", json!({"type": ["string", "null"]})),
+        ("last_event_time", json!({"type": ["string", "null"], "format": "date-time"})),
+        ("last_error", option()),
+        ("version", text()),
+    ])
+}
+
+fn failure() -> Value {
+    object([("status", json!({"type": "string", "enum": ["fail"]})), ("message", text())])
+}
+
+/// Source: RFC 9457, section 3.
+fn problem() -> Value {
+    let title = text();
+    let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
+    let problem = object([("type", text()), ("title", title), ("status", status), ("detail", text())]);
+    let fault = object([("field", text()), ("message", text())]);
+    sometimes(problem, "errors", json!({"type": "array", "items": fault}))
+}

@@ -1,0 +1,55 @@
+//! What the loops beside this crate know and the console shows: detection, the listener, the process.
+
+use std::time::Duration;
+
+use model::severity::Severity;
+use model::time::Timestamp;
+use pipeline::progress::Latency;
+
+/// The state of detection and of the process, at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// When the process began.
+    pub started_at: Timestamp,
+    /// How many events went through detection since then.
+    pub events_detected: u64,
+    /// Events that came too late for the windows.
+    pub late: u64,
+    /// Events whose time was too far ahead of their receipt.
+    pub ahead: u64,
+    /// Keys that windows gave up to stay within their memory.
+    pub evicted_keys: u64,
+    /// Windows that wait for a watermark.
+    pub pending_windows: u64,
+    /// Rules in force.
+    pub rules_loaded: u64,
+    /// Rules that could not be compiled.
+    pub rules_refused: u64,
+    /// How many events matched each rule, by its id.
+    pub matches: Vec<(String, u64)>,
+    /// How many alerts were raised since the process began.
+    pub raised: Vec<Raised>,
+    /// How old the newest snapshot of the windows is; `None` without one.
+    pub snapshot_age: Option<Duration>,
+    /// What keeps detection from going on, in words without paths and addresses; `None` when it goes on.
+    pub trouble: Option<String>,
+    /// The time of the newest event that went through detection.
+    pub last_event_time: Option<Timestamp>,
+    /// Requests that are being answered.
+    pub requests_in_flight: u64,
+    /// How long events took from receipt until detection was through with them.
+    pub latency: Latency,
+}
+
+/// How many alerts of one rule and severity were raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// The rule's id.
+    pub rule: String,
+    /// The detector, as the alert names it.
+    pub detector: String,
+    /// The severity.
+    pub severity: Severity,
+    /// How many.
+    pub count: u64,
+}

@@ -1,0 +1,63 @@
+//! `bartizan fsck`.
+
+use backends::log::embedded::{EmbeddedLog, files};
+use backends::store::Store;
+use backends::store::sqlite::SqliteStore;
+use pipeline::ingest::chain;
+use serde_json::json;
+
+use super::flags::Flags;
+use crate::core::Core;
+use crate::failure::{FAILED, Failure};
+use crate::folder::Folder;
+use crate::terminal;
+
+const HELP: &str = "\
+Looks at every byte of a data folder. Exit 0 when it is healthy, 1 when it is not.
+
+  bartizan fsck --data DIR [--repair]
+
+`--repair` opens the folder as a server would: torn tails are cut, lost indexes built anew. No server may hold it then.
+";
+
+/// Runs `bartizan fsck`.
+pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
+    let mut is_repair = false;
+    let flags = Flags::read(arguments, HELP, |name, _| {
+        is_repair |= name == "repair";
+        Ok(name == "repair")
+    })?;
+    let Some(flags) = flags else { return Ok(0) };
+    flags.no_values()?;
+    let config = flags.config()?;
+    let is_held = Folder::is_held(&config.data)?;
+    if is_repair {
+        if is_held {
+            return Err(Failure::unusable(format!("a server works on `{}`; stop it first", config.data.display())));
+        }
+        drop(Core::open(&config.data, &config)?);
+    }
+    let events = files::Folder::new(config.data.join("events"));
+    let damage = EmbeddedLog::check(&events).map_err(|it| Failure::unusable(chain(&it)))?;
+    let store = SqliteStore::open(&config.data.join("bartizan.db")).map_err(|it| Failure::unusable(chain(&it)))?;
+    let mut alerts = 0_u64;
+    let store_fault = store.each_alert(&mut |_| alerts += 1).err().map(|it| chain(&it));
+    let is_healthy = damage.is_healthy() && store_fault.is_none();
+    if flags.is_json {
+        let report = json!({"healthy": is_healthy, "torn_bytes": damage.torn_bytes, "damaged_places": damage.damaged_places,
+                            "records_lost": damage.records_lost, "findings": damage.findings, "alerts": alerts, "store_fault": store_fault});
+        terminal::print(&format!("{report}\n"))?;
+    } else {
+        let mut out: String = damage.findings.iter().map(|it| format!("{}\n", terminal::line(it))).collect();
+        if 0 < damage.torn_bytes && !is_held {
+            out.push_str(&format!("{} bytes behind the last whole record: a write that a crash cut, nothing acknowledged\n", damage.torn_bytes));
+        }
+        if let Some(fault) = &store_fault {
+            out.push_str(&format!("the store: {fault}\n"));
+        }
+        let verdict = if is_healthy { "healthy" } else { "damaged" };
+        out.push_str(&format!("{}: {verdict}, {alerts} alerts, {} records lost\n", config.data.display(), damage.records_lost));
+        terminal::print(&out)?;
+    }
+    Ok(if is_healthy { 0 } else { FAILED })
+}

@@ -1,0 +1,75 @@
+//! The commands, one file a subject, and the one place where they are told apart.
+
+pub(crate) mod alerts;
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod flags;
+pub(crate) mod fsck;
+pub(crate) mod keys;
+pub(crate) mod quarantine;
+pub(crate) mod rules;
+pub(crate) mod scan;
+pub(crate) mod serve;
+pub(crate) mod setup;
+
+use lexopt::prelude::*;
+
+use crate::failure::Failure;
+use crate::terminal;
+
+const HELP: &str = "\
+Bartizan watches HTTP traffic, logs and cloud audit trails, and says who attacks and why it thinks so.
+
+Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
+
+  up            start everything in one process
+  demo          the same, fed with generated, labelled traffic
+  setup         find the logs on this host, show what they would have alerted, write the configuration
+  scan          run the rules over files, without a server and without a folder
+
+  alerts        the newest alerts
+  why           what an alert rests on, in plain words
+  export        all alerts as NDJSON or CSV
+  quarantine    what could not be read: list, show, replay
+  login-link    a link that opens the page in a browser, once
+  key           make, list and revoke access keys
+  rules         check rule files; try one rule on one event
+  config        check and show the configuration
+  fsck          look for damage in a data folder
+
+Exit codes: 0 done, 1 failed while running, 10 --fail-on met, 64 bad usage or configuration, 74 folder or file unusable.
+";
+
+/// Runs the command that the arguments name; returns the exit code.
+pub(crate) fn dispatch() -> Result<u8, Failure> {
+    let mut arguments = lexopt::Parser::from_env();
+    let command = match arguments.next()? {
+        None | Some(Short('h') | Long("help")) => {
+            terminal::print(HELP)?;
+            return Ok(0);
+        }
+        Some(Short('V') | Long("version")) => {
+            terminal::print(&format!("bartizan {}\n", env!("CARGO_PKG_VERSION")))?;
+            return Ok(0);
+        }
+        Some(Value(it)) => it.to_string_lossy().into_owned(),
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match command.as_str() {
+        "up" => serve::up(arguments),
+        "demo" => serve::demo(arguments),
+        "setup" => setup::setup(arguments),
+        "scan" => scan::scan(arguments),
+        "alerts" => alerts::alerts(arguments),
+        "why" => alerts::why(arguments),
+        "export" => alerts::export(arguments),
+        "quarantine" => quarantine::quarantine(arguments),
+        "login-link" => keys::login_link(arguments),
+        "key" => keys::key(arguments),
+        "rules" => rules::rules(arguments),
+        "config" => config::config(arguments),
+        "fsck" => fsck::fsck(arguments),
+        "help" => terminal::print(HELP).map(|()| 0),
+        other => Err(Failure::usage(format!("there is no command `{other}`; `bartizan help` lists what there is"))),
+    }
+}

@@ -1,0 +1,94 @@
+//! `bartizan up` and `bartizan demo`.
+
+use lexopt::prelude::*;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Raw};
+use crate::failure::Failure;
+use crate::terminal;
+use crate::up::{Options, run};
+
+const UP_HELP: &str = "\
+Starts everything in one process, on embedded backends in a data folder.
+
+  bartizan up [--data DIR] [--listen ADDR:PORT] [--config FILE] [--watch FILE]... [--rules DIR]...
+              [--no-shipped-rules] [--rules-config FILE] [--role ROLE[,ROLE]]
+
+  --data DIR           where everything is kept                      (./bartizan-data)
+  --listen ADDR:PORT   where the page and the API are                (127.0.0.1:7070)
+  --watch FILE         follows a log file; its format is found out
+  --rules DIR          adds a folder of Sigma rules
+  --rules-config FILE  state and severity of rules                   (rules.toml beside the configuration)
+  --no-shipped-rules   leaves the shipped rules out
+
+SIGTERM and Ctrl-C let everything finish; a second one ends at once.
+";
+const DEMO_HELP: &str = "\
+The same server as `bartizan up`, fed with generated, labelled traffic: quiet users, a brute force, a scan, an injection
+attempt, a flood. Everything that comes of it is marked synthetic.
+
+  bartizan demo [--data DIR] [--listen ADDR:PORT]
+";
+/// The roles there are; one process runs them all.
+const ROLES: [&str; 6] = ["gateway", "ingest", "detect", "lead", "notify", "console"];
+
+/// Runs `bartizan up`.
+pub(crate) fn up(arguments: lexopt::Parser) -> Result<u8, Failure> {
+    start(arguments, UP_HELP, false)
+}
+
+/// Runs `bartizan demo`.
+pub(crate) fn demo(arguments: lexopt::Parser) -> Result<u8, Failure> {
+    start(arguments, DEMO_HELP, true)
+}
+
+fn start(mut arguments: lexopt::Parser, help: &str, is_demo: bool) -> Result<u8, Failure> {
+    let (mut file, mut flags): (_, Vec<(&'static str, String, &'static str)>) = (None, Vec::new());
+    let mut lists: Vec<(&'static str, String, &'static str)> = Vec::new();
+    if is_demo {
+        flags.push(("server.data", "bartizan-demo".to_owned(), "demo"));
+    }
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Short('h') | Long("help") => {
+                terminal::print(help)?;
+                return Ok(0);
+            }
+            Long("data") => flags.push(("server.data", arguments.value()?.string()?, "--data")),
+            Long("listen") => flags.push(("server.listen", arguments.value()?.string()?, "--listen")),
+            Long("config") => file = Some(std::path::PathBuf::from(arguments.value()?)),
+            Long("watch") => lists.push(("inputs.watch", arguments.value()?.string()?, "--watch")),
+            Long("rules") => lists.push(("rules.folders", arguments.value()?.string()?, "--rules")),
+            Long("no-shipped-rules") => flags.push(("rules.shipped", "false".to_owned(), "--no-shipped-rules")),
+            Long("rules-config") => flags.push(("rules.config", arguments.value()?.string()?, "--rules-config")),
+            Long("role") => check_roles(&arguments.value()?.string()?)?,
+            other => return Err(Failure::usage(format!("{}\n\n{help}", other.unexpected()))),
+        }
+    }
+    let mut raw = Raw::read(file.as_deref(), std::env::vars())?;
+    flags.into_iter().for_each(|(key, value, flag)| raw.flag(key, value, flag));
+    lists.iter().for_each(|(key, value, flag)| raw.add(key, value, flag));
+    let config = raw.resolve()?;
+    log_to_stderr(&config);
+    run(Options { config, is_demo })?;
+    Ok(0)
+}
+
+/// On the embedded backends one process runs every role; a part of them would leave the others undone.
+fn check_roles(text: &str) -> Result<(), Failure> {
+    let roles: Vec<&str> = text.split(',').collect();
+    if let Some(unknown) = roles.iter().find(|it| !ROLES.contains(it)) {
+        return Err(Failure::usage(format!("there is no role `{unknown}`; there are {}", ROLES.join(", "))));
+    }
+    if roles.len() < ROLES.len() {
+        return Err(Failure::usage("the embedded backends belong to one process, which runs every role: leave `--role` out"));
+    }
+    Ok(())
+}
+
+/// Sends our own log to stderr: a line an event, control characters escaped.
+pub(crate) fn log_to_stderr(config: &Config) {
+    let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    if config.is_json_log { builder.json().init() } else { builder.init() }
+}

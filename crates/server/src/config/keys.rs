@@ -1,0 +1,98 @@
+//! Every key there is, with its default and what it is for: the only place where they are named.
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Address,
+    Path,
+    Paths,
+    Flag,
+    Count,
+    Size,
+    Duration,
+    Rate,
+    Url,
+    Loopback,
+    Proxy,
+    LogFormat,
+}
+
+impl Kind {
+    /// What would do, for complaints.
+    pub(crate) const fn wanted(self) -> &'static str {
+        match self {
+            Self::Address => "an address with a port, as `127.0.0.1:7070`",
+            Self::Path => "a path",
+            Self::Paths => "a list of paths",
+            Self::Flag => "true or false",
+            Self::Count => "a whole number above zero",
+            Self::Size => "a size, as `256MiB`",
+            Self::Duration => "a time, as `90s`, `15m` or `14d`",
+            Self::Rate => "a rate, as `500/s`",
+            Self::Url => "an address, as the documentation of the key says",
+            Self::Loopback => "`none` or `loopback`",
+            Self::Proxy => "`none` or `behind-proxy`",
+            Self::LogFormat => "`text` or `json`",
+        }
+    }
+}
+
+/// A key.
+pub(crate) struct Key {
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: &'static str,
+    pub(crate) about: &'static str,
+}
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { path, kind, default, about }
+}
+
+/// Every key, by section.
+pub(crate) const KEYS: &[Key] = &[
+    key("server.data", Kind::Path, "bartizan-data", "the folder of everything that is kept"),
+    key("server.listen", Kind::Address, "127.0.0.1:7070", "where the page and the API are"),
+    key("server.log_format", Kind::LogFormat, "text", "how the program's own log looks on stderr"),
+    key("access.anonymous_ingest", Kind::Loopback, "none", "who may POST /logs and /ingest without a key"),
+    key("access.anonymous_read", Kind::Loopback, "none", "who may GET /alerts, /anomalies, /health and /metrics without a key"),
+    key("access.plain_http", Kind::Proxy, "none", "says that a proxy in front speaks TLS, so that another address than loopback may be plain"),
+    key("tls.cert", Kind::Path, "", "the certificate chain, PEM"),
+    key("tls.key", Kind::Path, "", "its private key, PEM"),
+    key("inputs.watch", Kind::Paths, "", "files to follow"),
+    key("rules.folders", Kind::Paths, "", "folders of further rules"),
+    key("rules.shipped", Kind::Flag, "true", "whether the shipped rules are loaded"),
+    key("rules.config", Kind::Path, "", "rules.toml: state and severity of rules; else the one beside the configuration"),
+    key("log.url", Kind::Url, "", "where events are kept; none: the data folder"),
+    key("log.segment", Kind::Size, "64MiB", "the size of a segment"),
+    key("log.keep_age", Kind::Duration, "14d", "how long events are kept"),
+    key("log.keep_size", Kind::Size, "20GiB", "how much is kept at most"),
+    key("store.url", Kind::Url, "", "where alerts are kept; none: the data folder"),
+    key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept"),
+    key("detection.lateness", Kind::Duration, "120s", "how late an event may be for a window"),
+    key("detection.first_match", Kind::Flag, "false", "whether the first single-event rule that fires ends the list"),
+    key("detection.keys_max", Kind::Count, "65536", "how many keys a rule keeps windows of"),
+    key("detection.seeds_max", Kind::Count, "12000000", "how many keys seen once a rule remembers beyond those"),
+    key("limits.url", Kind::Url, "", "where rate limits are shared; none: this process"),
+    key("limits.body", Kind::Size, "8MiB", "the largest body as sent"),
+    key("limits.body_unpacked", Kind::Size, "64MiB", "the largest body unpacked"),
+    key("limits.ratio", Kind::Count, "100", "how many times its packed size a body may be, beyond 1 MiB"),
+    key("limits.records", Kind::Count, "100000", "how many records a body may hold"),
+    key("limits.head_timeout", Kind::Duration, "10s", "how long the head of a request may take"),
+    key("limits.body_timeout", Kind::Duration, "60s", "how long a body may make no progress"),
+    key("limits.anonymous_rate", Kind::Rate, "1000/s", "how many requests without a key one address may send"),
+];
+
+/// The sections, for complaints.
+pub(crate) fn sections() -> String {
+    let mut names: Vec<_> = KEYS.iter().filter_map(|it| it.path.split('.').next()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// The keys that a wrong one may have meant, for complaints.
+pub(crate) fn hint(name: &str) -> String {
+    let section = name.split('.').next().unwrap_or(name);
+    let near: Vec<_> = KEYS.iter().filter(|it| it.path.split('.').next() == Some(section)).map(|it| it.path).collect();
+    if near.is_empty() { format!("; there are the sections {}", sections()) } else { format!("; there are {}", near.join(", ")) }
+}

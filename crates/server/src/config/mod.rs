@@ -1,0 +1,285 @@
+//! Configuration: one table of keys, read from a file, then the environment, then flags; later wins.
+//!
+//! A resolved [`Config`] is complete and cannot be wrong. A complaint names the key, the value and what would do.
+
+pub(crate) mod keys;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::keys::{KEYS, Kind};
+use crate::failure::Failure;
+use crate::units;
+
+/// The file that is read without being named.
+const FILE_NAME: &str = "bartizan.toml";
+/// What every variable begins with.
+const ENVIRONMENT_PREFIX: &str = "BARTIZAN_";
+
+/// A value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) text: String,
+    pub(crate) origin: String,
+}
+
+/// What was said, by key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Raw {
+    pub(crate) values: BTreeMap<&'static str, Told>,
+    /// The file that was read, if any.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Who may come in without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) anonymous_ingest: bool,
+    pub(crate) anonymous_read: bool,
+    pub(crate) is_behind_proxy: bool,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// The configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) access: Access,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) watch: Vec<PathBuf>,
+    pub(crate) rule_folders: Vec<PathBuf>,
+    pub(crate) has_shipped_rules: bool,
+    pub(crate) rules_config: Option<PathBuf>,
+    pub(crate) log: backends::log::embedded::Settings,
+    pub(crate) keep_closed: Duration,
+    pub(crate) lateness: Duration,
+    pub(crate) is_first_match: bool,
+    pub(crate) bounds: detection::window::table::Bounds,
+    pub(crate) body: web::body::BodyLimits,
+    pub(crate) records_max: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) anonymous_rate: f64,
+    pub(crate) is_json_log: bool,
+}
+
+impl Raw {
+    /// Reads the file and the environment.
+    pub(crate) fn read(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Failure> {
+        let mut raw = Self::default();
+        let path = file.map(Path::to_owned).or_else(|| Path::new(FILE_NAME).exists().then(|| PathBuf::from(FILE_NAME)));
+        if let Some(path) = path {
+            raw.take_file(&path)?;
+            raw.file = Some(path);
+        }
+        for (name, value) in environment {
+            raw.take_variable(&name, &value)?;
+        }
+        Ok(raw)
+    }
+
+    /// Takes a flag.
+    pub(crate) fn flag(&mut self, key: &'static str, text: String, flag: &str) {
+        debug_assert!(KEYS.iter().any(|it| it.path == key));
+        self.values.insert(key, Told { text, origin: format!("flag {flag}") });
+    }
+
+    /// Adds to a list by a flag.
+    pub(crate) fn add(&mut self, key: &'static str, text: &str, flag: &str) {
+        let origin = format!("flag {flag}");
+        match self.values.get_mut(key).filter(|it| it.origin == origin) {
+            Some(told) => {
+                told.text.push('\n');
+                told.text.push_str(text);
+            }
+            None => self.flag(key, text.to_owned(), flag),
+        }
+    }
+
+    fn take_file(&mut self, path: &Path) -> Result<(), Failure> {
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("the configuration `{shown}` cannot be read: {error}")))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| Failure::usage(format!("the configuration `{shown}` is no TOML: {error}")))?;
+        for (section, value) in &table {
+            let Some(members) = value.as_table() else {
+                self.take_value(path, section, value)?;
+                continue;
+            };
+            for (name, value) in members {
+                self.take_value(path, &format!("{section}.{name}"), value)?;
+            }
+            if members.is_empty() && !KEYS.iter().any(|it| it.path.split('.').next() == Some(section)) {
+                return Err(Failure::usage(format!("`{shown}`: there is no section `{section}`; there are {}", keys::sections())));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_value(&mut self, path: &Path, name: &str, value: &toml::Value) -> Result<(), Failure> {
+        let shown = path.display();
+        let Some(key) = KEYS.iter().find(|it| it.path == name) else {
+            let hint = keys::hint(name);
+            return Err(Failure::usage(format!("`{shown}`: there is no key `{name}`{hint}")));
+        };
+        let complaint = || Failure::usage(format!("`{shown}`: `{name}` is `{}`, and must be {}", shown_value(value), key.kind.wanted()));
+        let text = match (key.kind, value) {
+            (Kind::Flag, toml::Value::Boolean(it)) => it.to_string(),
+            (Kind::Count, toml::Value::Integer(it)) => it.to_string(),
+            (Kind::Paths, toml::Value::Array(them)) => {
+                let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
+                texts.ok_or_else(complaint)?.join("\n")
+            }
+            (Kind::Flag | Kind::Count, _) => return Err(complaint()),
+            (_, toml::Value::String(it)) => it.clone(),
+            _ => return Err(complaint()),
+        };
+        let origin = path.display().to_string();
+        self.values.insert(key.path, Told { text, origin });
+        Ok(())
+    }
+
+    fn take_variable(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|it| it.split_once("__")) else { return Ok(()) };
+        let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+        let Some(key) = KEYS.iter().find(|it| it.path == path) else {
+            return Err(Failure::usage(format!("the variable `{name}` stands for no key: there is no `{path}`{}", keys::hint(&path))));
+        };
+        self.values.insert(key.path, Told { text: value.to_owned(), origin: format!("variable {name}") });
+        Ok(())
+    }
+
+    /// The text of a key: what was said, else its default.
+    fn text(&self, path: &str) -> (&str, &str) {
+        let default = KEYS.iter().find(|it| it.path == path).map_or("", |it| it.default);
+        self.values.get(path).map_or((default, "default"), |it| (&it.text, &it.origin))
+    }
+
+    fn get<T>(&self, path: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Failure> {
+        let (text, origin) = self.text(path);
+        let wanted = KEYS.iter().find(|it| it.path == path).map_or("another value", |it| it.kind.wanted());
+        read(text).ok_or_else(|| Failure::usage(format!("`{path}` is `{text}` ({origin}), and must be {wanted}")))
+    }
+
+    fn paths(&self, path: &str) -> Vec<PathBuf> {
+        self.text(path).0.lines().filter(|it| !it.is_empty()).map(PathBuf::from).collect()
+    }
+
+    fn optional_path(&self, path: &str) -> Option<PathBuf> {
+        Some(self.text(path).0).filter(|it| !it.is_empty()).map(PathBuf::from)
+    }
+
+    /// Makes it complete, or says what is wrong.
+    pub(crate) fn resolve(&self) -> Result<Config, Failure> {
+        let flag = |path: &str| self.get(path, |it| it.parse::<bool>().ok());
+        let loopback = |path: &str| self.get(path, |it| one_of(it, &[("none", false), ("loopback", true)]));
+        let access = Access {
+            anonymous_ingest: loopback("access.anonymous_ingest")?,
+            anonymous_read: loopback("access.anonymous_read")?,
+            is_behind_proxy: self.get("access.plain_http", |it| one_of(it, &[("none", false), ("behind-proxy", true)]))?,
+        };
+        let tls = match (self.optional_path("tls.cert"), self.optional_path("tls.key")) {
+            (Some(cert), Some(key)) => Some(Tls { cert, key }),
+            (None, None) => None,
+            _ => return Err(Failure::usage("`tls.cert` and `tls.key` belong together; one of them is missing")),
+        };
+        for path in ["log.url", "store.url", "limits.url"] {
+            let (text, origin) = self.text(path);
+            if !text.is_empty() {
+                let message = format!("`{path}` is `{text}` ({origin}); this version keeps everything in the data folder, so leave it out");
+                return Err(Failure::usage(message));
+            }
+        }
+        let count = |path: &str| self.get(path, |it| it.parse::<usize>().ok().filter(|it| 0 < *it));
+        let size = |path: &str| self.get(path, |it| units::size(it).filter(|it| 0 < *it));
+        let duration = |path: &str| self.get(path, units::duration);
+        let listen: SocketAddr = self.get("server.listen", |it| it.parse().ok())?;
+        let config = Config {
+            data: self.get("server.data", |it| (!it.is_empty()).then(|| PathBuf::from(it)))?,
+            listen,
+            access,
+            tls,
+            watch: self.paths("inputs.watch"),
+            rule_folders: self.paths("rules.folders"),
+            has_shipped_rules: flag("rules.shipped")?,
+            rules_config: self.rules_config(),
+            log: backends::log::embedded::Settings {
+                segment_bytes: size("log.segment")?.clamp(1 << 20, 1 << 30),
+                keep_bytes: size("log.keep_size")?,
+                keep_age: duration("log.keep_age")?,
+            },
+            keep_closed: duration("store.keep_closed")?,
+            lateness: duration("detection.lateness")?,
+            is_first_match: flag("detection.first_match")?,
+            bounds: detection::window::table::Bounds {
+                keys_max: count("detection.keys_max")?,
+                seeds_max: self.get("detection.seeds_max", |it| it.parse().ok())?,
+            },
+            body: web::body::BodyLimits {
+                sent_max: size("limits.body")? as usize,
+                unpacked_max: size("limits.body_unpacked")? as usize,
+                ratio_max: count("limits.ratio")?,
+                stall: duration("limits.body_timeout")?,
+            },
+            records_max: count("limits.records")?,
+            head_timeout: duration("limits.head_timeout")?,
+            anonymous_rate: self.get("limits.anonymous_rate", units::rate)?,
+            is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
+        };
+        if !listen.ip().is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
+            return Err(Failure::usage(format!(
+                "`{}` is no loopback address: keys would travel in the clear. Give `[tls] cert` and `key`, or say \
+                 `[access] plain_http = \"behind-proxy\"` when a proxy in front speaks TLS",
+                listen.ip()
+            )));
+        }
+        Ok(config)
+    }
+
+    /// `rules.toml`: as named, else beside the configuration.
+    fn rules_config(&self) -> Option<PathBuf> {
+        let beside = || {
+            let folder = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+            Some(folder.join("rules.toml")).filter(|it| it.exists())
+        };
+        self.optional_path("rules.config").or_else(beside)
+    }
+
+    /// What it resolved to, a line a key, with where each value came from; secrets hidden.
+    pub(crate) fn show(&self) -> String {
+        let mut out = String::new();
+        for key in KEYS {
+            let (text, origin) = self.text(key.path);
+            let value = match key.kind {
+                Kind::Flag | Kind::Count => text.to_owned(),
+                Kind::Paths => format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")),
+                _ => format!("{text:?}"),
+            };
+            out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));
+        }
+        out
+    }
+}
+
+/// A value of a file, for complaints.
+pub(crate) fn shown_value(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(it) => it.clone(),
+        toml::Value::Integer(it) => it.to_string(),
+        toml::Value::Boolean(it) => it.to_string(),
+        other => format!("a value of type {}", other.type_str()),
+    }
+}
+
+fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+    words.iter().find(|it| it.0 == text).map(|it| it.1)
+}

@@ -1,0 +1,129 @@
+//! The parts that every command over a data folder needs: log, store, ledger, the way in, and the routes over them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use backends::log::Log;
+use backends::log::embedded::{EmbeddedLog, files};
+use backends::store::sqlite::SqliteStore;
+use backends::store::{Key, Scope, Store};
+use model::place::PartitionId;
+use pipeline::ingest::{Ingest, chain, now};
+use pipeline::ledger::{Book, Ledger, MARK_PREFIX, MARK_REFUSED};
+use pipeline::progress::Progress;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::http::auth::{ADMIN_KEY_NAME, digest_of, random_secret};
+
+/// The variable that sets the admin key.
+pub(crate) const ADMIN_KEY_VARIABLE: &str = "BARTIZAN_ADMIN_KEY";
+/// How long such a key must be.
+const ADMIN_KEY_CHARS_MIN: usize = 32;
+
+/// What is opened of a data folder.
+pub(crate) struct Core {
+    pub(crate) folder: Folder,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// How the admin key came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AdminKey {
+    /// Made now; it is in the folder too.
+    Made(String),
+    /// The environment sets it.
+    OfEnvironment,
+    /// It was there.
+    Known,
+}
+
+fn unusable(path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::unusable(format!("the data folder `{}` cannot be used: {}", path.display(), chain(error)))
+}
+
+impl Core {
+    /// Holds the folder and opens what is in it.
+    pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, Failure> {
+        let folder = Folder::hold(path)?;
+        let files = Arc::new(files::Folder::new(folder.events()));
+        let log = EmbeddedLog::open(files, config.log).map_err(|it| unusable(path, &it))?;
+        let damage = log.damage();
+        if 0 < damage.torn_bytes {
+            tracing::info!(torn_bytes = damage.torn_bytes, "Cut what a crash had half written; nothing acknowledged was in it");
+        }
+        if !damage.is_healthy() {
+            tracing::error!(places = damage.damaged_places, records_lost = damage.records_lost, findings = ?damage.findings, "The log is damaged; `bartizan fsck` tells more");
+        }
+        let store = SqliteStore::open(&folder.store()).map_err(|it| unusable(path, &it))?;
+        let log: Arc<dyn Log> = Arc::new(log);
+        let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
+        let core = Self {
+            folder,
+            log,
+            store: Arc::new(store),
+            ledger: Arc::new(Ledger::new(book)),
+            progress: Arc::default(),
+        };
+        core.check_positions()?;
+        Ok(core)
+    }
+
+    /// A log that ends before the position of the store has lost its newest records: their numbers must not be used
+    /// again, or detection would pass over the new ones.
+    fn check_positions(&self) -> Result<(), Failure> {
+        let partition = PartitionId(0);
+        let position = self.store.position(partition).map_err(|it| unusable(self.folder.path(), &it))?;
+        let end = self.log.end(partition);
+        if end < position {
+            tracing::error!(records_lost = position.0 - end.0, "The newest records of the log are lost; it goes on behind them");
+            let lease = self.store.acquire(partition).map_err(|it| unusable(self.folder.path(), &it))?;
+            let commit = backends::store::Commit { lease, to: end, alerts: &[], outbox: &[], now: now() };
+            self.store.commit(&commit).map_err(|it| unusable(self.folder.path(), &it))?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is an admin key.
+    pub(crate) fn ensure_admin_key(&self, environment: Option<&str>) -> Result<AdminKey, Failure> {
+        let key = |secret: &str| Key {
+            name: ADMIN_KEY_NAME.to_owned(),
+            scope: Scope::Admin,
+            digest: digest_of(secret),
+            rate_per_second: None,
+            created_at: now(),
+            expires_at: None,
+        };
+        let failed = |error: backends::store::StoreError| unusable(self.folder.path(), &error);
+        if let Some(secret) = environment {
+            self.store.put_key(&key(secret)).map_err(failed)?;
+            return Ok(AdminKey::OfEnvironment);
+        }
+        if self.store.keys().map_err(failed)?.iter().any(|it| it.scope == Scope::Admin) {
+            return Ok(AdminKey::Known);
+        }
+        let secret = format!("bz_{}", random_secret().map_err(|it| Failure::failed(it.to_string()))?);
+        Folder::write_private(&self.folder.admin_key(), &format!("{secret}\n"))?;
+        self.store.put_key(&key(&secret)).map_err(failed)?;
+        Ok(AdminKey::Made(secret))
+    }
+
+    /// Starts the thread that appends.
+    pub(crate) fn start_ingest(&self) -> Result<(Arc<Ingest>, thread::JoinHandle<()>), Failure> {
+        Ingest::start(self.log.clone(), self.ledger.clone()).map_err(|it| unusable(self.folder.path(), &it))
+    }
+}
+
+/// The admin key of the environment, when there is one and it is long enough.
+pub(crate) fn admin_key_of_environment() -> Result<Option<String>, Failure> {
+    let Ok(secret) = std::env::var(ADMIN_KEY_VARIABLE) else { return Ok(None) };
+    if secret.chars().count() < ADMIN_KEY_CHARS_MIN || !secret.is_ascii() {
+        return Err(Failure::usage(format!("`{ADMIN_KEY_VARIABLE}` must have at least {ADMIN_KEY_CHARS_MIN} characters, all of them ASCII")));
+    }
+    Ok(Some(secret))
+}

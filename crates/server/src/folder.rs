@@ -1,0 +1,107 @@
+//! The data folder: made private, held by one process, with a place for each thing.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::failure::Failure;
+
+/// The socket over which commands talk to the server that holds the folder.
+pub(crate) const SOCKET: &str = "control.sock";
+
+/// A data folder that this process holds.
+pub(crate) struct Folder {
+    path: PathBuf,
+    lock: File,
+}
+
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::unusable(format!("the data folder `{}` cannot be used: {error}", path.display()))
+}
+
+fn make(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if path.exists() {
+        return Err(unusable(path, &"it is a file, not a folder"));
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|it| unusable(path, &it))
+}
+
+impl Folder {
+    /// Makes the folder when it is missing, and holds it.
+    pub(crate) fn hold(path: &Path) -> Result<Self, Failure> {
+        make(path)?;
+        for inner in ["events", "snapshots", "rulesets"] {
+            make(&path.join(inner))?;
+        }
+        let mut options = fs::OpenOptions::new();
+        let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path.join("lock"));
+        let mut lock = lock.map_err(|it| unusable(path, &it))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let holder = fs::read_to_string(path.join("lock")).unwrap_or_default();
+            return Err(unusable(path, &format!("process {} works on it; stop it first, or name another with --data", holder.trim())));
+        }
+        // The number is for people only.
+        let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+        // Who wrote here before may have had other habits.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Whether a process holds the folder; a folder that is not there cannot be used.
+    pub(crate) fn is_held(path: &Path) -> Result<bool, Failure> {
+        if !path.join("lock").exists() {
+            let reason = if path.is_dir() { "it is no data folder of Bartizan" } else { "it is not there" };
+            return Err(unusable(path, &reason));
+        }
+        let lock = fs::OpenOptions::new().read(true).write(true).open(path.join("lock")).map_err(|it| unusable(path, &it))?;
+        Ok(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn events(&self) -> PathBuf {
+        self.path.join("events")
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots")
+    }
+
+    pub(crate) fn rulesets(&self) -> PathBuf {
+        self.path.join("rulesets")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path.join("bartizan.db")
+    }
+
+    pub(crate) fn admin_key(&self) -> PathBuf {
+        self.path.join("admin.key")
+    }
+
+    /// The folder as an open file, for sockets in it.
+    pub(crate) fn open(&self) -> Result<File, Failure> {
+        debug_assert!(self.lock.metadata().is_ok());
+        File::open(&self.path).map_err(|it| unusable(&self.path, &it))
+    }
+
+    /// Writes a file that only we can read, whole or not at all.
+    pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
+        let temporary = path.with_extension("tmp");
+        let write = || {
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            file.write_all(content.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        };
+        write().map_err(|it| unusable(path, &it))
+    }
+}

@@ -1,0 +1,338 @@
+//! Who sends a request, and whether he may: keys, sessions of the page, rates.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use backends::store::{Key, Scope, Store, StoreError};
+use hyper::{HeaderMap, Method};
+use model::time::Timestamp;
+use sha2::{Digest, Sha256};
+use web::route::{Anonymous, Caller, Permission, Route};
+
+use crate::config::Access;
+
+/// How long a session of the page lasts.
+pub(crate) const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// How long a login link is valid.
+pub(crate) const LINK: Duration = Duration::from_secs(600);
+/// The purpose of a session's token.
+pub(crate) const PURPOSE_SESSION: &str = "session";
+/// The purpose of a login link's token.
+pub(crate) const PURPOSE_LINK: &str = "login-link";
+/// The name of the cookie. Without TLS it cannot be `__Host-`, which browsers take over TLS only.
+pub(crate) const COOKIE: &str = "bartizan_session";
+/// The same over TLS.
+pub(crate) const COOKIE_TLS: &str = "__Host-bartizan_session";
+/// The name of the key that the first start makes.
+pub(crate) const ADMIN_KEY_NAME: &str = "admin";
+/// How many addresses without a key are counted apart; further ones share one count.
+const ADDRESSES_MAX: usize = 50_000;
+/// How many sessions are remembered without asking the store.
+const SESSIONS_MAX: usize = 10_000;
+
+/// Why a request may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No key, or a wrong one.
+    Unknown,
+    /// A key that may do other things.
+    Scope,
+    /// A request from another site with the cookie of ours.
+    CrossSite,
+    /// Too many requests; try again after this.
+    Rate(Duration),
+    /// The store cannot be asked.
+    Unavailable,
+}
+
+struct Holder {
+    name: Arc<str>,
+    scope: Scope,
+    expires_at: Option<Timestamp>,
+    rate: Option<f64>,
+}
+
+/// The keys and sessions that are known, and what they have used up.
+pub(crate) struct Auth {
+    store: Arc<dyn Store>,
+    access: Access,
+    anonymous_rate: f64,
+    keys: RwLock<HashMap<[u8; 32], Arc<Holder>>>,
+    sessions: Mutex<HashMap<[u8; 32], Instant>>,
+    buckets: Mutex<HashMap<Bucket, Level>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Bucket {
+    Key(Arc<str>),
+    Address(IpAddr),
+    Rest,
+}
+
+struct Level {
+    tokens: f64,
+    at: Instant,
+}
+
+/// Makes 32 random bytes as hexadecimal text.
+pub(crate) fn random_secret() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    Ok(bytes.iter().map(|it| format!("{it:02x}")).collect())
+}
+
+/// The digest under which a secret is stored: it is random and long, so nothing slower is needed.
+pub(crate) fn digest_of(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Auth {
+    pub(crate) fn new(store: Arc<dyn Store>, access: Access, anonymous_rate: f64) -> Result<Self, StoreError> {
+        let auth = Self {
+            store,
+            access,
+            anonymous_rate,
+            keys: RwLock::default(),
+            sessions: Mutex::default(),
+            buckets: Mutex::default(),
+        };
+        auth.reload()?;
+        Ok(auth)
+    }
+
+    /// Reads the keys again, after one was made or revoked.
+    pub(crate) fn reload(&self) -> Result<(), StoreError> {
+        let holder = |it: Key| {
+            let holder = Holder { name: it.name.into(), scope: it.scope, expires_at: it.expires_at, rate: it.rate_per_second };
+            (it.digest, Arc::new(holder))
+        };
+        let keys = self.store.keys()?.into_iter().map(holder).collect();
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Says who sends a request to `route`, or why it may not pass. Blocks only for a session it has not seen before.
+    pub(crate) fn caller(&self, route: &Route, method: &Method, headers: &HeaderMap, peer: IpAddr, now: Timestamp) -> Result<Caller, Refused> {
+        if route.permission == Permission::Open {
+            return Ok(Caller::Anonymous);
+        }
+        if let Some(secret) = secret_of(headers) {
+            let holder = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&digest_of(&secret)).cloned();
+            let holder = holder.filter(|it| it.expires_at.is_none_or(|expiry| now < expiry)).ok_or(Refused::Unknown)?;
+            if !allows(holder.scope, route.permission) {
+                return Err(Refused::Scope);
+            }
+            if let Some(rate) = holder.rate {
+                self.spend(Bucket::Key(holder.name.clone()), rate)?;
+            }
+            return Ok(Caller::Key(holder.name.clone()));
+        }
+        if self.has_session(headers, now)? {
+            return if method.is_safe() || is_same_site(headers) { Ok(Caller::Session) } else { Err(Refused::CrossSite) };
+        }
+        let is_open = match route.anonymous {
+            Anonymous::Never => false,
+            Anonymous::Ingest => self.access.anonymous_ingest,
+            Anonymous::Read => self.access.anonymous_read,
+        };
+        if is_open && peer.is_loopback() {
+            self.spend(Bucket::Address(peer), self.anonymous_rate)?;
+            return Ok(Caller::Anonymous);
+        }
+        Err(Refused::Unknown)
+    }
+
+    /// Takes one request out of a bucket that fills with `rate` a second and holds a second's worth.
+    fn spend(&self, bucket: Bucket, rate: f64) -> Result<(), Refused> {
+        let mut buckets = locked(&self.buckets);
+        let bucket = if ADDRESSES_MAX <= buckets.len() && !buckets.contains_key(&bucket) { Bucket::Rest } else { bucket };
+        let full = rate.max(1.0);
+        let now = Instant::now();
+        let level = buckets.entry(bucket).or_insert(Level { tokens: full, at: now });
+        level.tokens = (level.tokens + now.duration_since(level.at).as_secs_f64() * rate).min(full);
+        level.at = now;
+        if level.tokens < 1.0 {
+            return Err(Refused::Rate(Duration::from_secs_f64((1.0 - level.tokens) / rate)));
+        }
+        level.tokens -= 1.0;
+        Ok(())
+    }
+
+    fn has_session(&self, headers: &HeaderMap, now: Timestamp) -> Result<bool, Refused> {
+        let Some(token) = cookie_of(headers) else { return Ok(false) };
+        let digest = digest_of(&token);
+        if locked(&self.sessions).get(&digest).is_some_and(|it| Instant::now() < *it) {
+            return Ok(true);
+        }
+        let is_known = self.store.has_token(PURPOSE_SESSION, &digest, now).map_err(|_| Refused::Unavailable)?;
+        if is_known {
+            let mut sessions = locked(&self.sessions);
+            if SESSIONS_MAX <= sessions.len() {
+                sessions.clear();
+            }
+            // The store is asked again soon: a session may have been ended by another process.
+            sessions.insert(digest, Instant::now() + Duration::from_secs(60));
+        }
+        Ok(is_known)
+    }
+
+    /// Begins a session; returns its token.
+    pub(crate) fn begin_session(&self, now: Timestamp) -> anyhow::Result<String> {
+        let token = random_secret()?;
+        self.store.add_token(PURPOSE_SESSION, &digest_of(&token), now.plus(SESSION))?;
+        Ok(token)
+    }
+
+    /// Ends the session of a request.
+    pub(crate) fn end_session(&self, headers: &HeaderMap, now: Timestamp) -> anyhow::Result<()> {
+        if let Some(token) = cookie_of(headers) {
+            let digest = digest_of(&token);
+            locked(&self.sessions).remove(&digest);
+            self.store.take_token(PURPOSE_SESSION, &digest, now)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a login link's token.
+    pub(crate) fn make_link(&self, now: Timestamp) -> anyhow::Result<String> {
+        let token = random_secret()?;
+        self.store.add_token(PURPOSE_LINK, &digest_of(&token), now.plus(LINK))?;
+        Ok(token)
+    }
+
+    /// Uses a login link; `None` when it is not valid.
+    pub(crate) fn use_link(&self, token: &str, now: Timestamp) -> anyhow::Result<Option<String>> {
+        if !self.store.take_token(PURPOSE_LINK, &digest_of(token), now)? {
+            return Ok(None);
+        }
+        self.begin_session(now).map(Some)
+    }
+
+    /// Whether a key may open the page.
+    pub(crate) fn opens_page(&self, secret: &str, now: Timestamp) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let holder = keys.get(&digest_of(secret.trim())).filter(|it| it.expires_at.is_none_or(|expiry| now < expiry));
+        holder.is_some_and(|it| it.scope == Scope::Admin)
+    }
+}
+
+/// Whether a scope opens what a permission guards. A session of the page is as an admin's.
+const fn allows(scope: Scope, permission: Permission) -> bool {
+    match (scope, permission) {
+        (Scope::Admin, _) | (_, Permission::Open) => true,
+        (Scope::Ingest, Permission::Ingest) | (Scope::Read, Permission::Read) | (Scope::Metrics, Permission::Metrics) => true,
+        _ => false,
+    }
+}
+
+/// The key of a request: `Authorization: Bearer`, `X-Api-Key`, or the password of HTTP Basic.
+fn secret_of(headers: &HeaderMap) -> Option<String> {
+    if let Some(key) = headers.get("x-api-key") {
+        return Some(key.to_str().unwrap_or_default().to_owned());
+    }
+    let text = headers.get(hyper::header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = base64(rest.trim()).and_then(|it| String::from_utf8(it).ok()).unwrap_or_default();
+        return Some(decoded.split_once(':').map_or(String::new(), |it| it.1.to_owned()));
+    }
+    Some(String::new())
+}
+
+fn cookie_of(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(hyper::header::COOKIE).iter().filter_map(|it| it.to_str().ok());
+    let mut pairs = cookies.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('='));
+    pairs.find(|(name, value)| (*name == COOKIE || *name == COOKIE_TLS) && !value.is_empty()).map(|it| it.1.to_owned())
+}
+
+/// Whether a browser says that a request comes from our own page.
+///
+/// Source: Fetch Metadata Request Headers, `Sec-Fetch-Site`; else the `Origin` must be the `Host`; else our script's
+/// header, which no form of another site can send.
+pub(crate) fn is_same_site(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    if let Some(origin) = text("origin") {
+        let host = text("host").unwrap_or_default();
+        return origin.split_once("://").is_some_and(|it| it.1 == host);
+    }
+    text("x-requested-with") == Some("bartizan")
+}
+
+/// Reads base64 with or without padding (RFC 4648, section 4).
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if 8 <= count {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_password_of_basic() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", "Basic YW55b25lOnNlY3JldA==".parse().unwrap());
+        assert_eq!(secret_of(&headers).as_deref(), Some("secret"));
+        headers.insert("authorization", "Bearer abc ".parse().unwrap());
+        assert_eq!(secret_of(&headers).as_deref(), Some("abc"));
+        headers.insert("authorization", "Digest x".parse().unwrap());
+        assert_eq!(secret_of(&headers).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn every_scope_opens_its_own_and_admin_all() {
+        let permissions = [Permission::Ingest, Permission::Read, Permission::Metrics, Permission::Admin];
+        let opened = |scope| permissions.map(|it| allows(scope, it));
+        assert_eq!(opened(Scope::Ingest), [true, false, false, false]);
+        assert_eq!(opened(Scope::Read), [false, true, false, false]);
+        assert_eq!(opened(Scope::Metrics), [false, false, true, false]);
+        assert_eq!(opened(Scope::Bouncer), [false; 4]);
+        assert_eq!(opened(Scope::Admin), [true; 4]);
+    }
+
+    #[test]
+    fn another_site_is_told_apart() {
+        let headers = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            pairs.iter().for_each(|(name, value)| {
+                headers.insert(*name, value.parse().unwrap());
+            });
+            headers
+        };
+        assert!(is_same_site(&headers(&[("sec-fetch-site", "same-origin")])));
+        assert!(!is_same_site(&headers(&[("sec-fetch-site", "cross-site"), ("x-requested-with", "bartizan")])));
+        assert!(is_same_site(&headers(&[("origin", "http://a:1"), ("host", "a:1")])));
+        assert!(!is_same_site(&headers(&[("origin", "http://evil"), ("host", "a:1")])));
+        assert!(!is_same_site(&headers(&[])));
+    }
+}

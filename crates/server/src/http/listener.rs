@@ -1,0 +1,161 @@
+//! Sockets: accepts connections, within bounds, until it is told to stop; then lets them finish what they began.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::service::Service;
+use crate::config::Tls;
+use crate::failure::Failure;
+
+/// How many connections may be open at once; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 10_000;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How large the head of a request may be.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How many headers a request may have.
+const HEADERS_MAX: usize = 100;
+/// How many streams one HTTP/2 connection may have.
+const STREAMS_MAX: u32 = 100;
+
+/// Says that it is time to stop.
+pub(crate) type Stop = watch::Receiver<bool>;
+
+/// Waits until it is time to stop.
+pub(crate) async fn stopped(mut stop: Stop) {
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|it| *it).await;
+}
+
+/// Reads a certificate and its key.
+pub(crate) fn tls_acceptor(tls: &Tls) -> Result<TlsAcceptor, Failure> {
+    let unusable = |path: &Path, error: &dyn std::fmt::Display| Failure::usage(format!("`{}` cannot be used: {error}", path.display()));
+    let certs: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&tls.cert).map_err(|it| unusable(&tls.cert, &it))?.collect();
+    let certs = certs.map_err(|it| unusable(&tls.cert, &it))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|it| unusable(&tls.key, &it))?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certs, key);
+    let mut config = config.map_err(|it| unusable(&tls.cert, &it))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Serves an address until `stop`; returns once every connection has ended.
+pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, service: Arc<Service>, head_timeout: Duration, stop: Stop) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(stop.clone()) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(it) => it,
+            Err(error) => {
+                // Too many open files, most likely: it passes.
+                tracing::warn!(reason = %error, "A connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers must not wait for more.
+        let _ = stream.set_nodelay(true);
+        let (tls, service, stop) = (tls.clone(), service.clone(), stop.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => connection(stream, service, Some(peer), head_timeout, stop).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                        connection(stream, service, Some(peer), head_timeout, stop).await;
+                    }
+                }
+            }
+            drop(permit);
+        });
+    }
+    // Every permit back means every connection over.
+    let _ = connections.acquire_many(CONNECTIONS_MAX as u32).await;
+}
+
+/// Serves the socket in the data folder, for the commands of whoever owns the folder.
+pub(crate) async fn serve_owner(listener: UnixListener, service: Arc<Service>, stop: Stop) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(stop.clone()) => return,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        tokio::spawn(connection(stream, service.clone(), None, Duration::from_secs(10), stop.clone()));
+    }
+}
+
+async fn connection<S>(stream: S, service: Arc<Service>, peer: Option<SocketAddr>, head_timeout: Duration, stop: Stop)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .keep_alive_interval(Duration::from_secs(20));
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move {
+            let response = match peer {
+                Some(peer) => service.answer(request, peer).await,
+                None => service.answer_owner(request).await,
+            };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    tokio::select! {
+        // How a connection ended is its sender's business.
+        _ = connection.as_mut() => return,
+        () = stopped(stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// Binds the socket `name` in `folder`, however long the folder's path is; only its owner can open it.
+pub(crate) fn bind_owner(folder: &File, name: &str) -> io::Result<UnixListener> {
+    let path = owner_path(folder, name);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// A short path to a file in an open folder: the address of a socket holds 107 bytes only.
+pub(crate) fn owner_path(folder: &File, name: &str) -> String {
+    format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())
+}

@@ -1,0 +1,6 @@
+//! The listener and what every request passes, once for all edges.
+
+pub(crate) mod auth;
+pub(crate) mod listener;
+pub(crate) mod own;
+pub(crate) mod service;

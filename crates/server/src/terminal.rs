@@ -1,0 +1,67 @@
+//! Text on its way to a terminal: nothing that a sender wrote moves the cursor or begins a line.
+
+use std::io::{self, Write};
+
+use crate::failure::Failure;
+
+/// Escapes what is not plain text: control characters, and those that turn the direction of writing.
+pub(crate) fn line(text: &str) -> String {
+    let is_plain = |it: char| !it.is_control() && !matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    if text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|it| if is_plain(it) { vec![it] } else { it.escape_unicode().collect() }).collect()
+}
+
+/// Writes to stdout; a reader that has seen enough is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("stdout cannot be written: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes to stderr.
+pub(crate) fn complain(text: &str) {
+    // Nobody is left to be told.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Lays rows out in columns; the last column is as wide as it likes.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|it| it[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut out = String::new();
+    let head: Vec<String> = head.iter().map(|it| (*it).to_owned()).collect();
+    for row in std::iter::once(&head).chain(rows) {
+        for (column, cell) in row.iter().enumerate() {
+            let is_last = column + 1 == row.len();
+            out.push_str(cell);
+            if !is_last {
+                out.push_str(&" ".repeat(widths[column] - cell.chars().count() + 2));
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_move_the_cursor_is_escaped() {
+        assert_eq!(line("plain ünï"), "plain ünï");
+        for text in ["\x1b[2J", "a\r\nb", "\u{202e}gnp", "\u{85}", "\0"] {
+            assert!(line(text).chars().all(|it| it.is_ascii_graphic() || it == ' '), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["a".to_owned(), "b".to_owned()], vec!["long".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&["X", "Y"], &rows), "X     Y\na     b\nlong  c\n");
+    }
+}

@@ -1,0 +1,397 @@
+//! Assembly: the parts joined, the roles started, and everything ended in order.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use backends::log::Log;
+use backends::store::Store;
+use console::state::Console;
+use console::status::{Raised, Status};
+use detection::rules::Rules;
+use model::alert::Alert;
+use model::intake::{IngestError, Receipt, Submission};
+use model::severity::Severity;
+use model::time::Timestamp;
+use pipeline::detect::{DetectParts, Detector};
+use pipeline::ingest::{Ingest, chain, now};
+use pipeline::progress::Progress;
+use sources::files::follow::{FileInput, Pace, follow};
+use sources::files::stop::Stop;
+use sources::sink::Sink;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::core::{AdminKey, Core, admin_key_of_environment};
+use crate::failure::Failure;
+use crate::folder::SOCKET;
+use crate::http::auth::Auth;
+use crate::http::listener::{bind_owner, serve, serve_owner, tls_acceptor};
+use crate::http::own::{self, Own};
+use crate::http::service::Service;
+use crate::ruleset::{Selection, Shelf};
+use crate::terminal;
+
+/// How long connections may take to finish what they began, after they are told to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long detection may take to catch up after that.
+const CATCH_UP: Duration = Duration::from_secs(4);
+/// How often rule files are looked at.
+const RULES_EVERY: Duration = Duration::from_secs(2);
+/// How often closed alerts are pruned.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How many rows are pruned at once.
+const PRUNE_ROWS: usize = 1000;
+
+/// The parts over a data folder, joined and not yet listening.
+pub(crate) struct Assembly {
+    pub(crate) core: Core,
+    pub(crate) service: Arc<Service>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) console: Arc<Console>,
+    pub(crate) ingest: Arc<Ingest>,
+    ingest_thread: thread::JoinHandle<()>,
+    pub(crate) loaded: Arc<Loaded>,
+}
+
+/// How many rules are in force, for the page.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    pub(crate) rules: std::sync::atomic::AtomicU64,
+    pub(crate) refused: std::sync::atomic::AtomicU64,
+}
+
+/// The way into the log, for the doors.
+pub(crate) struct Door(pub(crate) Arc<Ingest>, pub(crate) Arc<dyn Log>);
+
+impl Sink for Door {
+    fn submit(&self, submission: Submission) -> Pin<Box<dyn Future<Output = Result<Receipt, IngestError>> + Send>> {
+        let ingest = self.0.clone();
+        Box::pin(async move { ingest.submit(submission).await })
+    }
+
+    fn submit_blocking(&self, submission: Submission) -> Result<Receipt, IngestError> {
+        self.0.submit_blocking(submission)
+    }
+
+    fn count_refused_request(&self) {
+        self.0.count_refused_request();
+    }
+
+    fn mark(&self, key: &str) -> Option<Vec<u8>> {
+        self.1.mark(key)
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+}
+
+/// Joins the parts.
+pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure> {
+    let (ingest, ingest_thread) = core.start_ingest()?;
+    let store_failed = |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
+    let auth = Auth::new(core.store.clone(), config.access, config.anonymous_rate).map_err(store_failed)?;
+    let auth = Arc::new(auth);
+    let loaded = Arc::new(Loaded::default());
+    let status = status_source(core.progress.clone(), loaded.clone(), now());
+    let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
+    let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
+    let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
+    routes.extend(console::routes(console.clone()));
+    let is_tls = config.tls.is_some();
+    routes.extend(own::routes(&Arc::new(Own { store: core.store.clone(), auth: auth.clone(), is_tls })));
+    console.describe(&routes);
+    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body));
+    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
+}
+
+impl Assembly {
+    /// Writes what waits; returns what holds the folder.
+    pub(crate) fn finish(self) -> Core {
+        self.ingest.close();
+        if self.ingest_thread.join().is_err() {
+            tracing::error!("The thread that appends panicked");
+        }
+        self.core
+    }
+}
+
+fn status_source(progress: Arc<Progress>, loaded: Arc<Loaded>, started_at: Timestamp) -> console::state::StatusSource {
+    Arc::new(move || {
+        let done = progress.done().clone();
+        let raised = done.raised.iter().map(|((rule, severity), count)| Raised {
+            rule: rule.clone(),
+            detector: rule.clone(),
+            severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
+            count: *count,
+        });
+        Status {
+            started_at,
+            events_detected: done.events,
+            late: done.late,
+            ahead: done.ahead,
+            evicted_keys: done.evicted_keys,
+            pending_windows: 0,
+            rules_loaded: loaded.rules.load(Ordering::Relaxed),
+            rules_refused: loaded.refused.load(Ordering::Relaxed),
+            raised: raised.collect(),
+            trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
+            last_event_time: done.newest_event,
+            latency: done.latency.clone(),
+            snapshot_age: None,
+            requests_in_flight: 0,
+            matches: done.matches,
+        }
+    })
+}
+
+/// What a running server was asked for.
+pub(crate) struct Options {
+    pub(crate) config: Config,
+    /// Whether it feeds itself with labelled traffic.
+    pub(crate) is_demo: bool,
+}
+
+/// Runs a server until it is told to stop.
+pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    let config = options.config;
+    let environment_key = admin_key_of_environment()?;
+    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    let selection = Selection::of(&config);
+    let sources = selection.read()?;
+    let (rules, errors, complaints) = sources.compile();
+    errors.iter().for_each(|it| tracing::error!(rule = %it, "Refused a rule; the others are in force"));
+    complaints.iter().for_each(|it| tracing::warn!("{it}"));
+    let rules = Arc::new(rules);
+
+    let core = Core::open(&config.data, &config)?;
+    let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
+    let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
+    shelf.keep(&rules, &sources)?;
+    let detector = Detector::open(DetectParts {
+        log: core.log.clone(),
+        store: core.store.clone(),
+        ledger: core.ledger.clone(),
+        progress: core.progress.clone(),
+        rules: rules.clone(),
+        rules_by_digest: { let shelf = shelf.clone(); Arc::new(move |it: &str| shelf.find(it)) },
+        bounds: config.bounds,
+        snapshots: core.folder.snapshots(),
+        on_raised: Arc::new(print_alerts),
+    });
+    let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
+    let assembly = assemble(core, &config)?;
+    assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
+    assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build();
+    let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
+    let bound = runtime.block_on(bind(&config, &assembly));
+    let (listener, owner, address) = match bound {
+        Ok(it) => it,
+        Err(failure) => {
+            assembly.finish();
+            return Err(failure);
+        }
+    };
+    let (stop, stopping) = watch::channel(false);
+    let stop_detecting = Arc::new(AtomicBool::new(false));
+    let detecting = {
+        let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
+        let run = move || {
+            let ended = detector.run(&stop_detecting, CATCH_UP);
+            // Without detection nothing is worth serving.
+            stop.send_replace(true);
+            ended
+        };
+        thread::Builder::new().name("detect".into()).spawn(run).map_err(|it| Failure::failed(format!("no thread: {it}")))?
+    };
+    let stop_reading = Stop::default();
+    let door: Arc<dyn Sink> = Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()));
+    let readers = follow_files(&config, &door, &stop_reading)?;
+    let demo = options.is_demo.then(|| crate::commands::demo::spawn(assembly.ingest.clone(), stop_reading.clone()));
+
+    let service = assembly.service.clone();
+    let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
+    runtime.spawn(serve_owner(owner, service, stopping.clone()));
+    assembly.console.set_ready(true);
+    greet(&config, &assembly, &admin_key, address)?;
+    runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop));
+
+    assembly.console.set_ready(false);
+    stop.send_replace(true);
+    stop_reading.stop();
+    runtime.block_on(async {
+        // Whoever is slower than this is cut off.
+        let _ = tokio::time::timeout(DRAIN, serving).await;
+    });
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    readers.into_iter().chain(demo).for_each(|it| {
+        let _ = it.join();
+    });
+    let core = assembly.finish();
+    stop_detecting.store(true, Ordering::Relaxed);
+    let ended = detecting.join();
+    drop(core);
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::failed(chain(&error))),
+        Err(_) => Err(Failure::failed("the thread of detection panicked")),
+    }
+}
+
+/// Starts a thread for each file that is to be followed.
+fn follow_files(config: &Config, sink: &Arc<dyn Sink>, stop: &Stop) -> Result<Vec<thread::JoinHandle<()>>, Failure> {
+    let mut names = std::collections::BTreeSet::new();
+    let mut threads = Vec::new();
+    for path in &config.watch {
+        let name = path.display().to_string();
+        if !names.insert(name.clone()) {
+            return Err(Failure::usage(format!("`{name}` is to be watched twice")));
+        }
+        let input = FileInput { path: path.clone(), name, format: None, synthetic: false };
+        let (sink, stop) = (sink.clone(), stop.clone());
+        let follow = move || {
+            follow(&input, sink.as_ref(), &stop, &Pace::default());
+        };
+        let thread = thread::Builder::new().name("follow".into()).spawn(follow);
+        threads.push(thread.map_err(|it| Failure::failed(format!("no thread: {it}")))?);
+    }
+    Ok(threads)
+}
+
+async fn bind(config: &Config, assembly: &Assembly) -> Result<(TcpListener, tokio::net::UnixListener, SocketAddr), Failure> {
+    let failed = |it: std::io::Error| Failure::failed(format!("`{}` cannot be listened on: {it}", config.listen));
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let folder = assembly.core.folder.open()?;
+    let owner = bind_owner(&folder, SOCKET).map_err(|it| Failure::unusable(format!("`{SOCKET}` cannot be made in the data folder: {it}")))?;
+    Ok((listener, owner, address))
+}
+
+/// Waits for a signal, and meanwhile looks after rules and retention.
+async fn live(config: &Config, assembly: &Assembly, selection: &Selection, rules: Arc<Rules>, shelf: &Arc<Shelf>, stop: &watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("Signals cannot be waited for");
+        return;
+    };
+    let mut stopped = stop.subscribe();
+    let mut rules = rules;
+    let mut reload = tokio::time::interval(RULES_EVERY);
+    let mut prune = tokio::time::interval(PRUNE_EVERY);
+    reload.reset();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = stopped.wait_for(|it| *it) => break,
+            _ = reload.tick() => {
+                let (selection, shelf, log, before) = (selection.clone(), shelf.clone(), assembly.core.log.clone(), rules.clone());
+                let loaded = assembly.loaded.clone();
+                let read = tokio::task::spawn_blocking(move || reload_rules(&selection, &shelf, log.as_ref(), &before, &loaded));
+                if let Ok(Some(read)) = read.await {
+                    rules = read;
+                }
+            }
+            _ = prune.tick() => {
+                let (store, keep) = (assembly.core.store.clone(), config.keep_closed);
+                // What could not be pruned is pruned the next time.
+                let _ = tokio::task::spawn_blocking(move || prune_all(store.as_ref(), keep)).await;
+            }
+        }
+    }
+    tracing::info!("Stopping: connections finish, what was taken is stored; a second signal ends at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(i32::from(crate::failure::FAILED));
+    });
+}
+
+fn prune_all(store: &dyn Store, keep: Duration) {
+    while store.prune(now(), keep, PRUNE_ROWS).is_ok_and(|it| it == PRUNE_ROWS) {}
+}
+
+/// Reads the rules again; a set that is another and has no fault comes into force.
+fn reload_rules(selection: &Selection, shelf: &Shelf, log: &dyn Log, before: &Arc<Rules>, loaded: &Loaded) -> Option<Arc<Rules>> {
+    use std::sync::PoisonError;
+    static COMPLAINED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+    let complain = |text: String| {
+        let mut complained = COMPLAINED.lock().unwrap_or_else(PoisonError::into_inner);
+        if *complained != text {
+            tracing::error!(reason = %text, "The changed rules are not taken; those before stay in force");
+            *complained = text;
+        }
+    };
+    let sources = match selection.read() {
+        Ok(it) => it,
+        Err(failure) => {
+            complain(failure.message);
+            return None;
+        }
+    };
+    let (rules, errors, _) = sources.compile();
+    if rules.digest == before.digest {
+        return None;
+    }
+    if !errors.is_empty() {
+        complain(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+        return None;
+    }
+    let rules = Arc::new(rules);
+    let taken = shelf.keep(&rules, &sources).map_err(|it| it.message).and_then(|()| pipeline::detect::announce_rules(log, &rules).map_err(|it| chain(&it)));
+    if let Err(reason) = taken {
+        complain(reason);
+        return None;
+    }
+    loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
+    loaded.refused.store(0, Ordering::Relaxed);
+    Some(rules)
+}
+
+/// Prints each new alert in a line of its own.
+fn print_alerts(alerts: &[Alert]) {
+    let mut out = std::io::stdout().lock();
+    for alert in alerts {
+        let line = format!("[ALERT] {} detected from {}", terminal::line(&alert.title), terminal::line(&alert.entity.to_string()));
+        // A terminal that is gone must not stop detection.
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}
+
+/// Says where everything is.
+fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: SocketAddr) -> Result<(), Failure> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    let token = assembly.auth.make_link(now()).map_err(|it| Failure::failed(format!("{it:#}")))?;
+    let key_file = config.data.join("admin.key");
+    let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
+    if let AdminKey::Made(secret) = admin_key {
+        lines.push(format!("The key it made, also in {}: {secret}", key_file.display()));
+    }
+    lines.push(format!("Open the page, within 10 minutes, once: {url}/login/{token}"));
+    let key = match admin_key {
+        AdminKey::OfEnvironment => format!("${}", crate::core::ADMIN_KEY_VARIABLE),
+        _ => format!("$(cat '{}')", key_file.display()),
+    };
+    lines.push(format!(
+        "Send a log: curl -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
+         -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
+        now()
+    ));
+    lines.push(format!("listening on {url}"));
+    let mut out = std::io::stdout().lock();
+    let written = lines.iter().try_for_each(|it| writeln!(out, "{it}")).and_then(|()| out.flush());
+    written.map_err(|it| Failure::failed(format!("stdout cannot be written: {it}")))
+}
