@@ -15,11 +15,13 @@ fn main() {
         println!("cargo:rerun-if-changed={}", file.display());
         let name = file.strip_prefix(&root).expect("it was found below").display();
         let path = file.canonicalize().expect("it was found");
-        writeln!(out, "    ({:?}, include_str!({:?})),", format!("rules/{name}"), path.display().to_string()).expect("writes to a String");
+        writeln!(out, "    ({:?}, include_str!({:?})),", format!("rules/{name}"), path.display().to_string())
+            .expect("writes to a String");
     }
     out.push_str("];\n");
     let defaults = root.join("defaults.toml").canonicalize().expect("rules/defaults.toml is there");
-    writeln!(out, "pub(crate) const DEFAULTS: &str = include_str!({:?});", defaults.display().to_string()).expect("writes to a String");
+    writeln!(out, "pub(crate) const DEFAULTS: &str = include_str!({:?});", defaults.display().to_string())
+        .expect("writes to a String");
     let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("shipped_rules.rs");
     fs::write(target, out).expect("the folder of the build can be written");
 }

@@ -55,14 +55,21 @@ impl Keys {
         let correlated = &correlation.correlation;
         match correlated.count {
             Count::Values(_) => Self::Distinct(Table::new(terms, bounds)),
-            Count::Events if correlated.header.extension.reset.is_some() => Self::Consecutive(Table::new(terms, bounds)),
+            Count::Events if correlated.header.extension.reset.is_some() => {
+                Self::Consecutive(Table::new(terms, bounds))
+            }
             Count::Events if correlation.trigger.is_some() => Self::Triggered(Table::new(terms, bounds)),
             Count::Events => Self::Count(Table::new(terms, bounds)),
         }
     }
 
     /// Adds an event to a key.
-    pub fn add(&mut self, key: KeyHash, item: Item, name: impl FnOnce() -> (model::entity::Entity, String, bool)) -> Added {
+    pub fn add(
+        &mut self,
+        key: KeyHash,
+        item: Item,
+        name: impl FnOnce() -> (model::entity::Entity, String, bool),
+    ) -> Added {
         each!(self, table => table.add(key, item, name))
     }
 

@@ -235,7 +235,14 @@ impl Engine {
         self.folder.add(key, evidence, None, || named_of(event.entity(), event, evidence));
     }
 
-    fn correlate(&mut self, number: u32, rule: RuleIndex, event: &EventView<'_>, evidence: EvidenceRef, fields: &EventFields<'_>) {
+    fn correlate(
+        &mut self,
+        number: u32,
+        rule: RuleIndex,
+        event: &EventView<'_>,
+        evidence: EvidenceRef,
+        fields: &EventFields<'_>,
+    ) {
         let rules = self.rules.clone();
         let correlation = &rules.set.correlations()[number as usize];
         let Some(key) = key_of(&correlation.group_by, &rules, event, fields) else { return };
@@ -259,7 +266,11 @@ impl Engine {
     fn count_ahead(&mut self, event: &EventView<'_>, evidence: EvidenceRef) {
         self.counters.ahead += 1;
         let input = event.text(TextField::Input).or(event.text(TextField::Source)).unwrap_or_default();
-        let key = FoldKey { rule: AHEAD_RULE, key: digest128(&[input.as_bytes()]), bucket: event.time.0.div_euclid(AHEAD_BUCKET) };
+        let key = FoldKey {
+            rule: AHEAD_RULE,
+            key: digest128(&[input.as_bytes()]),
+            bucket: event.time.0.div_euclid(AHEAD_BUCKET),
+        };
         let entity = || Entity { kind: EntityKind::Input, value: input.to_owned() };
         self.folder.add(key, evidence, None, || named_of(entity(), event, evidence));
     }
@@ -292,7 +303,8 @@ impl Engine {
             });
             return;
         }
-        let key = FoldKey { rule: FINDING_BASE + number, key: key_of_event(event), bucket: event.time.0.div_euclid(BUCKET) };
+        let key =
+            FoldKey { rule: FINDING_BASE + number, key: key_of_event(event), bucket: event.time.0.div_euclid(BUCKET) };
         self.folder.add(key, evidence, Some(severity), || named_of(event.entity(), event, evidence));
     }
 
@@ -305,7 +317,10 @@ impl Engine {
         }
         let title = event.text(TextField::FindingTitle).or(event.text(TextField::FindingRule)).unwrap_or(id);
         let kind = event.text(TextField::FindingKind).unwrap_or("finding");
-        let info = RuleInfo { version: "finding".into(), ..RuleInfo::built_in(id, title, kind, severity, "An alert of another tool.") };
+        let info = RuleInfo {
+            version: "finding".into(),
+            ..RuleInfo::built_in(id, title, kind, severity, "An alert of another tool.")
+        };
         self.add_finding(info)
     }
 
@@ -359,18 +374,34 @@ impl Engine {
         let id = AlertId::of_rule(&info.id, &info.version, &named.key, window_start);
         let limit = self.rules.settings.alerts_per_bucket_max;
         let admission = self.registry.admit(id, &info.id, &named.entity.value, &counted, named.incarnation, limit);
-        let (info, many) = (info.clone(), match admission {
-            Admission::New | Admission::Known => {
-                let is_new = admission == Admission::New;
-                return AlertChange {
-                    id, info: info.clone(), explained_by, severity, named, window_start, counted, is_new, note: None,
-                };
-            }
-            Admission::Many(many) => many,
-        });
+        let (info, many) = (
+            info.clone(),
+            match admission {
+                Admission::New | Admission::Known => {
+                    let is_new = admission == Admission::New;
+                    return AlertChange {
+                        id,
+                        info: info.clone(),
+                        explained_by,
+                        severity,
+                        named,
+                        window_start,
+                        counted,
+                        is_new,
+                        note: None,
+                    };
+                }
+                Admission::Many(many) => many,
+            },
+        );
         let note = format!("{} entities, for example {}", many.entities, many.sample.join(", "));
         let entity = Entity { kind: EntityKind::Many, value: "many entities".to_owned() };
-        let named = Named { entity, key: "many entities".to_owned(), incarnation: many.incarnation, is_synthetic: named.is_synthetic };
+        let named = Named {
+            entity,
+            key: "many entities".to_owned(),
+            incarnation: many.incarnation,
+            is_synthetic: named.is_synthetic,
+        };
         AlertChange {
             id: AlertId::of_rule(&info.id, &info.version, &named.key, window_start),
             info,
@@ -437,8 +468,13 @@ impl Engine {
         let numbers: HashMap<String, u32> = read.numbers().map(|it| (read.name_of(it), it)).collect();
         read.folder = Folder::decode(from, |name| numbers.get(name).copied())?;
         read.registry = Registry::decode(from)?;
-        let places: HashMap<String, usize> =
-            read.rules.correlations.iter().enumerate().map(|(at, it)| (format!("{}@{}", it.id, it.version), at)).collect();
+        let places: HashMap<String, usize> = read
+            .rules
+            .correlations
+            .iter()
+            .enumerate()
+            .map(|(at, it)| (format!("{}@{}", it.id, it.version), at))
+            .collect();
         let correlations = from.u64()?;
         for _ in 0..correlations {
             let name = from.text()?;

@@ -315,7 +315,11 @@ mod tests {
         let original = r#"{"eventName":"A","user":{"name":"ann","tags":[{"k":"x"},{"k":"y"}]},"a.b":1,"a":{"b":2},
             "list":["p",7,null],"big":18446744073709551616,"esc\u0061ped":true,"twice":1,"twice":2,"n":null,"client_ip":"no"}"#;
         let (is_present, found) = values(original, name);
-        assert_eq!(is_present.then_some(found), expected.map(|it| it.iter().map(|it| (*it).to_owned()).collect()), "{name}");
+        assert_eq!(
+            is_present.then_some(found),
+            expected.map(|it| it.iter().map(|it| (*it).to_owned()).collect()),
+            "{name}"
+        );
     }
 
     #[test]

@@ -119,7 +119,8 @@ impl Folder {
     }
 
     fn make_room(&mut self) {
-        let mut touched: Vec<_> = self.alerts.iter().filter(|it| !it.1.is_changed).map(|(key, it)| (it.touched, *key)).collect();
+        let mut touched: Vec<_> =
+            self.alerts.iter().filter(|it| !it.1.is_changed).map(|(key, it)| (it.touched, *key)).collect();
         let evicted = (FOLDED_MAX / 8).min(touched.len());
         if evicted == 0 {
             return;
@@ -132,7 +133,8 @@ impl Folder {
 
     /// Writes the alerts of the rules that `number_of` gives a number; none may wait to be taken.
     pub fn encode(&self, out: &mut Encoder, name_of: impl Fn(u32) -> Option<String>) {
-        let known: Vec<_> = self.alerts.iter().filter_map(|(key, folded)| Some((name_of(key.rule)?, key, folded))).collect();
+        let known: Vec<_> =
+            self.alerts.iter().filter_map(|(key, folded)| Some((name_of(key.rule)?, key, folded))).collect();
         out.u64(known.len() as u64);
         for (rule, key, folded) in known {
             out.text(&rule);

@@ -65,7 +65,15 @@ pub struct Registry {
 
 impl Registry {
     /// Decides about an alert of `rule` whose entity is called `name`.
-    pub fn admit(&mut self, id: AlertId, rule: &str, name: &str, counted: &Counted, incarnation: u64, limit: u32) -> Admission {
+    pub fn admit(
+        &mut self,
+        id: AlertId,
+        rule: &str,
+        name: &str,
+        counted: &Counted,
+        incarnation: u64,
+        limit: u32,
+    ) -> Admission {
         self.clock += 1;
         if let Some(known) = self.known.get_mut(&id) {
             known.touched = self.clock;
@@ -83,7 +91,15 @@ impl Registry {
         if is_over { self.fold(rule, name, counted, 0, incarnation, true) } else { Admission::New }
     }
 
-    fn fold(&mut self, rule: &str, name: &str, counted: &Counted, before: u64, incarnation: u64, is_new_entity: bool) -> Admission {
+    fn fold(
+        &mut self,
+        rule: &str,
+        name: &str,
+        counted: &Counted,
+        before: u64,
+        incarnation: u64,
+        is_new_entity: bool,
+    ) -> Admission {
         let many = self.many.entry((rule.to_owned(), counted.bucket)).or_insert_with(|| Many {
             counted: Counted { count: 0, evidence: Vec::new(), ..counted.clone() },
             entities: 0,
@@ -183,18 +199,32 @@ mod tests {
 
     fn counted(count: u64, at: i64) -> Counted {
         let event = EvidenceRef { time: Timestamp(at), id_upper: 0, sequence: at as u64 };
-        Counted { bucket: 3, completed: event.time, count, first_seen: event.time, last_seen: event.time, evidence: vec![event] }
+        Counted {
+            bucket: 3,
+            completed: event.time,
+            count,
+            first_seen: event.time,
+            last_seen: event.time,
+            evidence: vec![event],
+        }
     }
 
     #[test]
     fn past_the_limit_entities_share_one_alert_that_counts_them() {
         let mut registry = Registry::default();
-        let mut admit = |id: u128, count, at| registry.admit(AlertId(id), "r", &id.to_string(), &counted(count, at), 1, 2);
-        assert_eq!((admit(1, 5, 1), admit(2, 5, 2), admit(1, 6, 3)), (Admission::New, Admission::New, Admission::Known));
+        let mut admit =
+            |id: u128, count, at| registry.admit(AlertId(id), "r", &id.to_string(), &counted(count, at), 1, 2);
+        assert_eq!(
+            (admit(1, 5, 1), admit(2, 5, 2), admit(1, 6, 3)),
+            (Admission::New, Admission::New, Admission::Known)
+        );
         let Admission::Many(many) = admit(3, 5, 4) else { panic!("the third is one too many") };
         assert_eq!((many.is_new, many.entities, many.counted.count), (true, 1, 5));
         let Admission::Many(many) = admit(3, 9, 5) else { panic!("it stays one too many") };
-        assert_eq!((many.is_new, many.entities, many.counted.count, many.sample.as_slice()), (false, 1, 9, &["3".to_owned()][..]));
+        assert_eq!(
+            (many.is_new, many.entities, many.counted.count, many.sample.as_slice()),
+            (false, 1, 9, &["3".to_owned()][..])
+        );
         let Admission::Many(many) = admit(4, 5, 6) else { panic!("so is the fourth") };
         assert_eq!((many.entities, many.counted.count, many.counted.evidence.len()), (2, 14, 3));
     }

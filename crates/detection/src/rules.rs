@@ -126,7 +126,12 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { lateness: Duration::from_secs(120), routing: Routing::Lenient, is_first_match: false, alerts_per_bucket_max: 2000 }
+        Self {
+            lateness: Duration::from_secs(120),
+            routing: Routing::Lenient,
+            is_first_match: false,
+            alerts_per_bucket_max: 2000,
+        }
     }
 }
 
@@ -152,7 +157,11 @@ pub struct Rules {
 impl Rules {
     /// Compiles files to rules; what cannot be read is listed and left out.
     #[must_use]
-    pub fn compile(files: &[RuleFile], told: &BTreeMap<String, RuleSetting>, settings: EngineSettings) -> (Self, Vec<RuleError>) {
+    pub fn compile(
+        files: &[RuleFile],
+        told: &BTreeMap<String, RuleSetting>,
+        settings: EngineSettings,
+    ) -> (Self, Vec<RuleError>) {
         let mut errors = Vec::new();
         let mut documents: Vec<Document> = Vec::new();
         for file in files {
@@ -168,7 +177,8 @@ impl Rules {
             .correlations()
             .iter()
             .map(|it| {
-                let condition = format!("at least {} in {} s", it.correlation.at_least, it.correlation.timespan.as_secs_f64());
+                let condition =
+                    format!("at least {} in {} s", it.correlation.at_least, it.correlation.timespan.as_secs_f64());
                 info(&it.correlation.header, &it.version, Some(condition))
             })
             .collect();
@@ -186,12 +196,22 @@ impl Rules {
     /// How many rules raise alerts or are counted.
     #[must_use]
     pub fn active(&self) -> usize {
-        let own = self.set.rules().iter().zip(&self.rules).filter(|(rule, info)| rule.raises_alerts && info.state != RuleState::Off);
+        let own = self
+            .set
+            .rules()
+            .iter()
+            .zip(&self.rules)
+            .filter(|(rule, info)| rule.raises_alerts && info.state != RuleState::Off);
         own.count() + self.correlations.iter().filter(|it| it.state != RuleState::Off).count()
     }
 }
 
-fn info_of(header: &Header, version: &str, condition: Option<String>, told: &BTreeMap<String, RuleSetting>) -> RuleInfo {
+fn info_of(
+    header: &Header,
+    version: &str,
+    condition: Option<String>,
+    told: &BTreeMap<String, RuleSetting>,
+) -> RuleInfo {
     let id = header.key().to_owned();
     let told = told.get(&id).copied().unwrap_or_default();
     let by_status = match header.status {

@@ -137,7 +137,6 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads two times, or none.
-    #[expect(clippy::option_option, reason = "the outer one says whether it could be read")]
     pub fn span(&mut self) -> Option<Option<(Timestamp, Timestamp)>> {
         if !self.flag()? {
             return Some(None);

@@ -111,4 +111,3 @@ pub enum IngestError {
     #[error("the server is stopping")]
     Stopping,
 }
-

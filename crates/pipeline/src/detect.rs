@@ -128,7 +128,8 @@ impl Detector {
         let pending = count_pending(parts.log.as_ref(), lease.position).map_err(DetectError::Log)?;
         parts.ledger.book().pending = pending.into_iter().collect();
         let read = snapshot::read(&parts.snapshots.join("p0.snap")).filter(|it| it.position <= lease.position);
-        let rules = read.as_ref().and_then(|it| (parts.rules_by_digest)(&it.rules)).unwrap_or_else(|| parts.rules.clone());
+        let rules =
+            read.as_ref().and_then(|it| (parts.rules_by_digest)(&it.rules)).unwrap_or_else(|| parts.rules.clone());
         let mut engine = Engine::new(rules, parts.bounds);
         let position = match read {
             Some(read) if engine.decode(&mut Decoder::new(&read.state)).is_some() => read.position,
@@ -209,7 +210,11 @@ impl Detector {
         self.detected.clear();
         self.events_since_snapshot = 0;
         let records = self.position.0 - from.0.min(self.position.0);
-        tracing::info!(records, duration_ms = started.elapsed().as_millis() as u64, "Replayed the log to the stored position");
+        tracing::info!(
+            records,
+            duration_ms = started.elapsed().as_millis() as u64,
+            "Replayed the log to the stored position"
+        );
         self.publish();
         Ok(())
     }
@@ -391,10 +396,16 @@ impl Detector {
     }
 
     fn count_stored(&mut self, alerts: &[Alert], raised: &[Alert], changes: &[AlertChange]) {
-        let latency = changes.iter().filter(|it| it.is_new).filter_map(|it| it.counted.evidence.last()).max_by_key(|it| it.sequence);
+        let latency = changes
+            .iter()
+            .filter(|it| it.is_new)
+            .filter_map(|it| it.counted.evidence.last())
+            .max_by_key(|it| it.sequence);
         let mut received: Option<Timestamp> = None;
         if let Some(last) = latency {
-            self.hydrator.events.with_event(model::place::Sequence(last.sequence), &mut |view| received = view.received);
+            self.hydrator
+                .events
+                .with_event(model::place::Sequence(last.sequence), &mut |view| received = view.received);
         }
         let mut done = self.parts.progress.done();
         done.rows += alerts.len() as u64;
@@ -434,7 +445,11 @@ impl Detector {
         self.join_writer();
         let mut encoder = Encoder::default();
         self.engine.encode(&mut encoder);
-        let snapshot = Snapshot { position: self.position, rules: self.engine.rules().digest.clone(), state: encoder.into_bytes() };
+        let snapshot = Snapshot {
+            position: self.position,
+            rules: self.engine.rules().digest.clone(),
+            state: encoder.into_bytes(),
+        };
         (self.snapshot_at, self.events_since_snapshot) = (Instant::now(), 0);
         self.parts.progress.done().snapshot_at = snapshot.position.0;
         let path = self.parts.snapshots.join("p0.snap");

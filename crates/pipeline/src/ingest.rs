@@ -10,9 +10,9 @@ use backends::failpoint;
 use backends::log::{Block, Log, LogError, RecordKind};
 use model::event::{EventFlags, EventView, push_varint, take_varint};
 use model::id::EventId;
+use model::intake::{IngestError, Once, Receipt, Submission};
 use model::place::PartitionId;
 use model::time::Timestamp;
-use model::intake::{IngestError, Once, Receipt, Submission};
 use tokio::sync::oneshot;
 
 use crate::ledger::{Counts, Ledger, MARK_REFUSED};
@@ -28,6 +28,11 @@ const LAG_EVENTS_MAX: u64 = 4_000_000;
 const COUNTS_DELAY: Duration = Duration::from_secs(1);
 /// How many answers to an `Idempotency-Key` are remembered.
 const ANSWERS_MAX: usize = 100_000;
+
+/// How much memory a submission takes, about.
+fn bytes_of(submission: &Submission) -> usize {
+    submission.events.bytes.len() + submission.quarantined.iter().map(|it| it.record.len()).sum::<usize>()
+}
 
 struct Waiting {
     submission: Submission,
@@ -62,7 +67,8 @@ impl Ingest {
             Arc::new(Self { queue: Mutex::default(), filled: Condvar::new(), log, ledger, health: Mutex::new(None) });
         let shared = ingest.clone();
         let thread = thread::Builder::new().name("append".into()).spawn(move || shared.run(&mut writer));
-        let thread = thread.map_err(|source| LogError::Io { action: "start the writer of", file: "events".into(), source })?;
+        let thread =
+            thread.map_err(|source| LogError::Io { action: "start the writer of", file: "events".into(), source })?;
         Ok((ingest, thread))
     }
 
@@ -115,7 +121,7 @@ impl Ingest {
             return Err(IngestError::Overloaded("detected on"));
         }
         let (answer, receiver) = oneshot::channel();
-        let bytes = submission.events.bytes.len() + submission.quarantined.iter().map(|it| it.record.len()).sum::<usize>();
+        let bytes = bytes_of(&submission);
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.is_closed {
             return Err(IngestError::Stopping);
@@ -141,13 +147,13 @@ impl Ingest {
         }
         let mut bytes = 0;
         let mut fits = |it: &Waiting| {
-            bytes += it.submission.events.bytes.len();
+            bytes += bytes_of(&it.submission);
             bytes <= GROUP_BYTES_MAX
         };
         let taken = queue.waiting.iter().take_while(|it| fits(it)).count().max(1).min(queue.waiting.len());
         let rest = queue.waiting.split_off(taken);
         let group = std::mem::replace(&mut queue.waiting, rest);
-        queue.bytes = queue.waiting.iter().map(|it| it.submission.events.bytes.len()).sum();
+        queue.bytes = queue.waiting.iter().map(|it| bytes_of(&it.submission)).sum();
         Some(group)
     }
 
@@ -157,7 +163,9 @@ impl Ingest {
             let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
             if health.is_some() != trouble.is_some() {
                 match &trouble {
-                    Some(text) => tracing::error!(reason = %text, "The log cannot be written; nothing is acknowledged until it can"),
+                    Some(text) => {
+                        tracing::error!(reason = %text, "The log cannot be written; nothing is acknowledged until it can")
+                    }
                     None => tracing::info!("The log can be written again"),
                 }
             }
@@ -286,11 +294,11 @@ impl Writer {
         for event in submission.events.iter() {
             let is_repeatable = event.get(1).is_some_and(|it| EventFlags(*it).has(EventFlags::REPEATABLE));
             let id = is_repeatable.then(|| EventView::of(event).map(|it| it.id)).flatten();
-            if let Some(id) = id {
-                if self.seen.has(id) || !in_group.insert(id) {
-                    plan.counts.duplicate += 1;
-                    continue;
-                }
+            if let Some(id) = id
+                && (self.seen.has(id) || !in_group.insert(id))
+            {
+                plan.counts.duplicate += 1;
+                continue;
             }
             plan.stored.push((self.block.count(), id));
             plan.counts.stored += 1;
@@ -369,7 +377,9 @@ impl Writer {
         }
         match self.log.append(PartitionId(0), &mut block, now()) {
             Ok(_) => self.unwritten.clear(),
-            Err(error) => tracing::warn!(reason = %chain(&error), "Counts of the ledger could not be written; they go with the next write"),
+            Err(error) => {
+                tracing::warn!(reason = %chain(&error), "Counts of the ledger could not be written; they go with the next write")
+            }
         }
     }
 
@@ -378,9 +388,14 @@ impl Writer {
         for (waiting, plan) in group.into_iter().zip(planned) {
             let answer = match plan.outcome {
                 Outcome::Store => {
-                    let id = |(at, id): &(u32, Option<EventId>)| id.unwrap_or_else(|| EventId::of_place(tag, first + u64::from(*at)));
-                    let receipt =
-                        Receipt { ids: plan.stored.iter().map(id).collect(), duplicate: plan.counts.duplicate, is_repeated: false };
+                    let id = |(at, id): &(u32, Option<EventId>)| {
+                        id.unwrap_or_else(|| EventId::of_place(tag, first + u64::from(*at)))
+                    };
+                    let receipt = Receipt {
+                        ids: plan.stored.iter().map(id).collect(),
+                        duplicate: plan.counts.duplicate,
+                        is_repeated: false,
+                    };
                     if let Some(once) = waiting.submission.once {
                         self.answers.put(&waiting.submission.input, once, &receipt);
                     }
@@ -439,7 +454,6 @@ impl Answers {
     }
 
     /// `None`: unknown. `Some(None)`: known with another body.
-    #[expect(clippy::option_option, reason = "two different noes")]
     fn get(&self, input: &str, once: &Once) -> Option<Option<Receipt>> {
         let (body, receipt) = self.known.get(&Self::name_of(input, &once.key))?;
         Some((*body == once.body).then(|| Receipt { is_repeated: true, ..receipt.clone() }))
@@ -476,7 +490,11 @@ impl Answers {
         let (name, rest) = bytes.split_first_chunk::<16>()?;
         let (body, rest) = rest.split_first_chunk::<16>()?;
         let (duplicate, rest) = take_varint(rest)?;
-        let ids = rest.chunks_exact(16).filter_map(|it| it.try_into().ok()).map(|it| EventId(u128::from_le_bytes(it))).collect();
+        let ids = rest
+            .chunks_exact(16)
+            .filter_map(|it| it.try_into().ok())
+            .map(|it| EventId(u128::from_le_bytes(it)))
+            .collect();
         Some((u128::from_le_bytes(*name), u128::from_le_bytes(*body), Receipt { ids, duplicate, is_repeated: false }))
     }
 }

@@ -44,7 +44,9 @@ impl Counts {
 
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        [self.stored, self.duplicate, self.rejected, self.quarantined].into_iter().for_each(|it| push_varint(&mut out, it));
+        [self.stored, self.duplicate, self.rejected, self.quarantined]
+            .into_iter()
+            .for_each(|it| push_varint(&mut out, it));
         out
     }
 
@@ -86,7 +88,9 @@ impl Book {
     /// Reads the book from the marks of a log.
     #[must_use]
     pub fn of_marks(marks: &[(String, Vec<u8>)], refused: Option<&[u8]>) -> Self {
-        let inputs = marks.iter().filter_map(|(key, value)| Some((key.strip_prefix(MARK_PREFIX)?.to_owned(), Counts::decode(value)?)));
+        let inputs = marks
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(MARK_PREFIX)?.to_owned(), Counts::decode(value)?)));
         let refused_requests = refused.and_then(take_varint).map_or(0, |it| it.0);
         Self { inputs: inputs.collect(), refused_requests, pending: BTreeMap::new() }
     }

@@ -38,7 +38,14 @@ pub fn decode(bytes: &[u8]) -> Option<Quarantined> {
     };
     let mut text = || String::from_utf8(part()?).ok();
     let (input, place, format, reason) = (text()?, text()?, text()?, text()?);
-    Some(Quarantined { input, place, format, reason, received: Timestamp(i64::from_le_bytes(*received)), record: part()? })
+    Some(Quarantined {
+        input,
+        place,
+        format,
+        reason,
+        received: Timestamp(i64::from_le_bytes(*received)),
+        record: part()?,
+    })
 }
 
 /// Returns the newest records that are not resolved, newest first, at most `limit`.

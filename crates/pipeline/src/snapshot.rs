@@ -67,7 +67,11 @@ pub fn read(path: &Path) -> Option<Snapshot> {
     let (&length, rest) = rest.split_first()?;
     let (rules, packed) = rest.split_at_checked(usize::from(length))?;
     let state = zstd::stream::decode_all(packed).ok()?;
-    Some(Snapshot { position: Position(u64::from_le_bytes(*position)), rules: String::from_utf8(rules.to_vec()).ok()?, state })
+    Some(Snapshot {
+        position: Position(u64::from_le_bytes(*position)),
+        rules: String::from_utf8(rules.to_vec()).ok()?,
+        state,
+    })
 }
 
 #[cfg(test)]

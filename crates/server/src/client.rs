@@ -61,7 +61,8 @@ impl Client {
     /// Finds the way to the folder `data`.
     pub(crate) fn of(data: &Path, config: &Config) -> Result<Self, Failure> {
         if Folder::is_held(data)? {
-            let folder = File::open(data).map_err(|it| Failure::unusable(format!("`{}` cannot be opened: {it}", data.display())))?;
+            let folder = File::open(data)
+                .map_err(|it| Failure::unusable(format!("`{}` cannot be opened: {it}", data.display())))?;
             return Ok(Self::Remote(folder));
         }
         let core = Core::open(data, config)?;
@@ -98,7 +99,8 @@ impl Client {
 }
 
 fn remote(folder: &File, method: &Method, path: &str, body: &str) -> Result<Reply, Failure> {
-    let failed = |it: std::io::Error| Failure::failed(format!("the server that holds the folder does not answer: {it}"));
+    let failed =
+        |it: std::io::Error| Failure::failed(format!("the server that holds the folder does not answer: {it}"));
     let mut stream = UnixStream::connect(owner_path(folder, SOCKET)).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let head = format!(
@@ -116,4 +118,3 @@ fn remote(folder: &File, method: &Method, path: &str, body: &str) -> Result<Repl
     });
     parsed.ok_or_else(|| Failure::failed("the server that holds the folder gave no answer"))
 }
-

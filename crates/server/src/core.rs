@@ -55,7 +55,10 @@ impl Core {
         let log = EmbeddedLog::open(files, config.log).map_err(|it| unusable(path, &it))?;
         let damage = log.damage();
         if 0 < damage.torn_bytes {
-            tracing::info!(torn_bytes = damage.torn_bytes, "Cut what a crash had half written; nothing acknowledged was in it");
+            tracing::info!(
+                torn_bytes = damage.torn_bytes,
+                "Cut what a crash had half written; nothing acknowledged was in it"
+            );
         }
         if !damage.is_healthy() {
             tracing::error!(places = damage.damaged_places, records_lost = damage.records_lost, findings = ?damage.findings, "The log is damaged; `bartizan fsck` tells more");
@@ -63,13 +66,8 @@ impl Core {
         let store = SqliteStore::open(&folder.store()).map_err(|it| unusable(path, &it))?;
         let log: Arc<dyn Log> = Arc::new(log);
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
-        let core = Self {
-            folder,
-            log,
-            store: Arc::new(store),
-            ledger: Arc::new(Ledger::new(book)),
-            progress: Arc::default(),
-        };
+        let core =
+            Self { folder, log, store: Arc::new(store), ledger: Arc::new(Ledger::new(book)), progress: Arc::default() };
         core.check_positions()?;
         Ok(core)
     }
@@ -81,7 +79,10 @@ impl Core {
         let position = self.store.position(partition).map_err(|it| unusable(self.folder.path(), &it))?;
         let end = self.log.end(partition);
         if end < position {
-            tracing::error!(records_lost = position.0 - end.0, "The newest records of the log are lost; it goes on behind them");
+            tracing::error!(
+                records_lost = position.0 - end.0,
+                "The newest records of the log are lost; it goes on behind them"
+            );
             let lease = self.store.acquire(partition).map_err(|it| unusable(self.folder.path(), &it))?;
             let commit = backends::store::Commit { lease, to: end, alerts: &[], outbox: &[], now: now() };
             self.store.commit(&commit).map_err(|it| unusable(self.folder.path(), &it))?;
@@ -123,7 +124,9 @@ impl Core {
 pub(crate) fn admin_key_of_environment() -> Result<Option<String>, Failure> {
     let Ok(secret) = std::env::var(ADMIN_KEY_VARIABLE) else { return Ok(None) };
     if secret.chars().count() < ADMIN_KEY_CHARS_MIN || !secret.is_ascii() {
-        return Err(Failure::usage(format!("`{ADMIN_KEY_VARIABLE}` must have at least {ADMIN_KEY_CHARS_MIN} characters, all of them ASCII")));
+        return Err(Failure::usage(format!(
+            "`{ADMIN_KEY_VARIABLE}` must have at least {ADMIN_KEY_CHARS_MIN} characters, all of them ASCII"
+        )));
     }
     Ok(Some(secret))
 }

@@ -44,7 +44,10 @@ impl Folder {
         let mut lock = lock.map_err(|it| unusable(path, &it))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let holder = fs::read_to_string(path.join("lock")).unwrap_or_default();
-            return Err(unusable(path, &format!("process {} works on it; stop it first, or name another with --data", holder.trim())));
+            return Err(unusable(
+                path,
+                &format!("process {} works on it; stop it first, or name another with --data", holder.trim()),
+            ));
         }
         // The number is for people only.
         let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
@@ -59,7 +62,8 @@ impl Folder {
             let reason = if path.is_dir() { "it is no data folder of Bartizan" } else { "it is not there" };
             return Err(unusable(path, &reason));
         }
-        let lock = fs::OpenOptions::new().read(true).write(true).open(path.join("lock")).map_err(|it| unusable(path, &it))?;
+        let lock =
+            fs::OpenOptions::new().read(true).write(true).open(path.join("lock")).map_err(|it| unusable(path, &it))?;
         Ok(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
     }
 
@@ -97,7 +101,8 @@ impl Folder {
     pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
         let temporary = path.with_extension("tmp");
         let write = || {
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             fs::rename(&temporary, path)

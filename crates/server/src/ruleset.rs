@@ -45,8 +45,11 @@ pub(crate) struct Selection {
 
 impl Selection {
     pub(crate) fn of(config: &Config) -> Self {
-        let settings =
-            EngineSettings { lateness: config.lateness, is_first_match: config.is_first_match, ..EngineSettings::default() };
+        let settings = EngineSettings {
+            lateness: config.lateness,
+            is_first_match: config.is_first_match,
+            ..EngineSettings::default()
+        };
         Self {
             has_shipped: config.has_shipped_rules,
             folders: config.rule_folders.clone(),
@@ -59,7 +62,9 @@ impl Selection {
     pub(crate) fn read(&self) -> Result<Sources, Failure> {
         let mut files = Vec::new();
         if self.has_shipped {
-            files.extend(SHIPPED.iter().map(|(name, text)| RuleFile { name: (*name).to_owned(), text: (*text).to_owned() }));
+            files.extend(
+                SHIPPED.iter().map(|(name, text)| RuleFile { name: (*name).to_owned(), text: (*text).to_owned() }),
+            );
         }
         for folder in &self.folders {
             let mut found = Vec::new();
@@ -70,7 +75,8 @@ impl Selection {
         let mut told = settings_of(DEFAULTS, "rules/defaults.toml")?;
         if let Some(path) = &self.rules_config {
             let shown = path.display().to_string();
-            let text = fs::read_to_string(path).map_err(|it| Failure::usage(format!("`{shown}` cannot be read: {it}")))?;
+            let text =
+                fs::read_to_string(path).map_err(|it| Failure::usage(format!("`{shown}` cannot be read: {it}")))?;
             for (id, setting) in settings_of(&text, &shown)? {
                 let known: &mut RuleSetting = told.entry(id).or_default();
                 known.state = setting.state.or(known.state);
@@ -125,14 +131,17 @@ impl Sources {
 
 /// The rule files below a folder. Links are not followed: nothing outside of the folder is read.
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let unusable = |error: std::io::Error| Failure::unusable(format!("the rules in `{}` cannot be read: {error}", folder.display()));
+    let unusable = |error: std::io::Error| {
+        Failure::unusable(format!("the rules in `{}` cannot be read: {error}", folder.display()))
+    };
     for entry in fs::read_dir(folder).map_err(unusable)? {
         let entry = entry.map_err(unusable)?;
         let (path, kind) = (entry.path(), entry.file_type().map_err(unusable)?);
         let name = entry.file_name().to_string_lossy().into_owned();
         if kind.is_dir() {
             collect(&path, found)?;
-        } else if kind.is_file() && (name.ends_with(".yml") || name.ends_with(".yaml")) && !name.ends_with(".test.yml") {
+        } else if kind.is_file() && (name.ends_with(".yml") || name.ends_with(".yaml")) && !name.ends_with(".test.yml")
+        {
             found.push(path);
         }
         if FILES_MAX < found.len() {
@@ -146,7 +155,11 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
 fn read_file(path: &Path) -> RuleFile {
     let name = path.display().to_string();
     let is_small = fs::metadata(path).is_ok_and(|it| it.len() <= FILE_BYTES_MAX);
-    let text = if is_small { fs::read_to_string(path).unwrap_or_else(|error| format!("\u{1}{error}")) } else { "\u{1}larger than 1 MiB".to_owned() };
+    let text = if is_small {
+        fs::read_to_string(path).unwrap_or_else(|error| format!("\u{1}{error}"))
+    } else {
+        "\u{1}larger than 1 MiB".to_owned()
+    };
     RuleFile { name, text }
 }
 
@@ -156,22 +169,38 @@ fn settings_of(text: &str, shown: &str) -> Result<BTreeMap<String, RuleSetting>,
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(format!("this is no TOML: {error}")))?;
     let mut settings = BTreeMap::new();
     for (section, value) in &table {
-        let rules = value.as_table().filter(|_| section == "rule").ok_or_else(|| bad(format!("there is no section `{section}`; write `[rule.ID]`")))?;
+        let rules = value
+            .as_table()
+            .filter(|_| section == "rule")
+            .ok_or_else(|| bad(format!("there is no section `{section}`; write `[rule.ID]`")))?;
         for (id, keys) in rules {
-            let keys = keys.as_table().ok_or_else(|| bad(format!("`rule.{id}` must be a section: write `[rule.{id}]`")))?;
+            let keys =
+                keys.as_table().ok_or_else(|| bad(format!("`rule.{id}` must be a section: write `[rule.{id}]`")))?;
             let mut setting = RuleSetting::default();
             for (key, value) in keys {
                 let word = value.as_str().unwrap_or_default();
                 match key.as_str() {
                     "state" => {
-                        let wanted = || bad(format!("`state` of `{id}` is `{}`, and must be \"on\", \"shadow\" or \"off\"", shown_value(value)));
+                        let wanted = || {
+                            bad(format!(
+                                "`state` of `{id}` is `{}`, and must be \"on\", \"shadow\" or \"off\"",
+                                shown_value(value)
+                            ))
+                        };
                         setting.state = Some(RuleState::from_word(word).ok_or_else(wanted)?);
                     }
                     "severity" => {
-                        let wanted = || bad(format!("`severity` of `{id}` is `{}`, and must be informational, low, medium, high or critical", shown_value(value)));
+                        let wanted = || {
+                            bad(format!(
+                                "`severity` of `{id}` is `{}`, and must be informational, low, medium, high or critical",
+                                shown_value(value)
+                            ))
+                        };
                         setting.severity = Some(Severity::from_word(word).ok_or_else(wanted)?);
                     }
-                    other => return Err(bad(format!("`rule.{id}` has no key `{other}`; there are `state` and `severity`"))),
+                    other => {
+                        return Err(bad(format!("`rule.{id}` has no key `{other}`; there are `state` and `severity`")));
+                    }
                 }
             }
             settings.insert(id.clone(), setting);
@@ -218,7 +247,9 @@ impl Shelf {
 
     fn forget_old(&self) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        let mut files: Vec<_> = entries.filter_map(|it| Some((it.as_ref().ok()?.metadata().ok()?.modified().ok()?, it.ok()?.path()))).collect();
+        let mut files: Vec<_> = entries
+            .filter_map(|it| Some((it.as_ref().ok()?.metadata().ok()?.modified().ok()?, it.ok()?.path())))
+            .collect();
         files.sort();
         for (_, path) in files.iter().rev().skip(KEPT_MAX) {
             // What cannot be removed stays until the next time.
@@ -233,7 +264,12 @@ mod tests {
 
     #[test]
     fn every_shipped_rule_compiles_and_every_default_names_one() {
-        let selection = Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
+        let selection = Selection {
+            has_shipped: true,
+            folders: Vec::new(),
+            rules_config: None,
+            settings: EngineSettings::default(),
+        };
         let sources = selection.read().unwrap();
         let (rules, errors, complaints) = sources.compile();
         assert_eq!((errors, complaints), (vec![], vec![]));

@@ -6,7 +6,10 @@ use crate::failure::Failure;
 
 /// Escapes what is not plain text: control characters, and those that turn the direction of writing.
 pub(crate) fn line(text: &str) -> String {
-    let is_plain = |it: char| !it.is_control() && !matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let is_plain = |it: char| {
+        !it.is_control()
+            && !matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
     if text.chars().all(is_plain) {
         return text.to_owned();
     }
@@ -17,7 +20,9 @@ pub(crate) fn line(text: &str) -> String {
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("stdout cannot be written: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("stdout cannot be written: {error}")))
+        }
         _ => Ok(()),
     }
 }
@@ -30,7 +35,8 @@ pub(crate) fn complain(text: &str) {
 
 /// Lays rows out in columns; the last column is as wide as it likes.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().map(|it| it[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|it| it[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut out = String::new();
     let head: Vec<String> = head.iter().map(|it| (*it).to_owned()).collect();

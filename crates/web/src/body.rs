@@ -79,9 +79,14 @@ impl Room {
 /// # Errors
 ///
 /// [`BodyError`].
-pub async fn read(body: Incoming, encoding: &str, limits: &BodyLimits, room: &Room) -> Result<(Bytes, Held), BodyError> {
+pub async fn read(
+    body: Incoming,
+    encoding: &str,
+    limits: &BodyLimits,
+    room: &Room,
+) -> Result<(Bytes, Held), BodyError> {
     let announced = body.size_hint().upper();
-    if announced.is_some_and(|it| limits.sent_max as u64 <= it && limits.sent_max as u64 != it) {
+    if announced.is_some_and(|it| (limits.sent_max as u64) < it) {
         return Err(too_large("as sent", limits.sent_max));
     }
     let coding = Coding::of(encoding)?;
@@ -162,14 +167,17 @@ impl Coding {
             "zstd" => Ok(Self::Zstd),
             other => {
                 let shown: String = other.chars().take(60).collect();
-                Err(BodyError::Unsupported(format!("the Content-Encoding `{shown}` is not known; send gzip, zstd or none")))
+                Err(BodyError::Unsupported(format!(
+                    "the Content-Encoding `{shown}` is not known; send gzip, zstd or none"
+                )))
             }
         }
     }
 }
 
 fn unpack(sent: &Bytes, coding: Coding, limits: &BodyLimits, room: &Room, held: &mut Held) -> Result<Bytes, BodyError> {
-    let broken = |error: std::io::Error| BodyError::Broken(format!("the body is no whole {} stream: {error}", coding.name()));
+    let broken =
+        |error: std::io::Error| BodyError::Broken(format!("the body is no whole {} stream: {error}", coding.name()));
     let mut source: Box<dyn Read + '_> = match coding {
         Coding::Identity => return Ok(sent.clone()),
         Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(&sent[..])),
@@ -186,7 +194,10 @@ fn unpack(sent: &Bytes, coding: Coding, limits: &BodyLimits, room: &Room, held: 
             return Err(too_large("unpacked", limits.unpacked_max));
         }
         if RATIO_FROM < total && sent.len().saturating_mul(limits.ratio_max) < total {
-            return Err(BodyError::TooLarge(format!("the body is more than {} times its packed size", limits.ratio_max)));
+            return Err(BodyError::TooLarge(format!(
+                "the body is more than {} times its packed size",
+                limits.ratio_max
+            )));
         }
         room.take(held, read)?;
         out.extend_from_slice(&chunk[..read]);

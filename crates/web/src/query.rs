@@ -90,11 +90,19 @@ impl Query {
     /// # Errors
     ///
     /// What `read` cannot read; `wanted` says what would do.
-    pub fn read<T>(&self, name: &str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, BadParameter> {
+    pub fn read<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, BadParameter> {
         let Some(text) = self.get(name) else { return Ok(None) };
         read(text).map(Some).ok_or_else(|| BadParameter {
             name: name.to_owned(),
-            message: format!("`{name}` is `{}`, and must be {wanted}", text.chars().take(100).collect::<String>().escape_debug()),
+            message: format!(
+                "`{name}` is `{}`, and must be {wanted}",
+                text.chars().take(100).collect::<String>().escape_debug()
+            ),
         })
     }
 
@@ -114,7 +122,9 @@ mod tests {
 
     #[test]
     fn decodes_what_can_be_decoded() {
-        for (text, expected) in [("a%20b", "a b"), ("a+b", "a b"), ("%zz%4", "%zz%4"), ("%ff", "\u{fffd}"), ("%C3%BC", "ü")] {
+        for (text, expected) in
+            [("a%20b", "a b"), ("a+b", "a b"), ("%zz%4", "%zz%4"), ("%ff", "\u{fffd}"), ("%C3%BC", "ü")]
+        {
             assert_eq!(decode(text, true), expected, "{text}");
         }
         assert_eq!(decode("a+b", false), "a+b");

@@ -86,7 +86,8 @@ impl KeyWindow for ConsecutiveWindow {
             self.recent.pop_front();
             self.uncounted = self.uncounted.min(needed);
         }
-        let is_complete = self.recent.len() == needed && self.recent.front().is_some_and(|it| time.0.saturating_sub(terms.span) < it.time.0);
+        let is_complete = self.recent.len() == needed
+            && self.recent.front().is_some_and(|it| time.0.saturating_sub(terms.span) < it.time.0);
         if !is_complete {
             return Added::In;
         }
@@ -175,21 +176,28 @@ mod tests {
 
     /// The naive form with a reset, for events in the order of their times.
     fn naive(items: &[Item], terms: &Terms) -> std::collections::BTreeMap<i64, (Vec<EvidenceRef>, Timestamp)> {
-        let mut union: std::collections::BTreeMap<i64, (std::collections::BTreeSet<EvidenceRef>, Timestamp)> = Default::default();
+        let mut union: std::collections::BTreeMap<i64, (std::collections::BTreeSet<EvidenceRef>, Timestamp)> =
+            Default::default();
         for (at, current) in items.iter().enumerate() {
             let since = items[..=at].iter().rposition(|it| it.role == Role::Resets).map_or(0, |it| it + 1);
             if current.role == Role::Resets {
                 continue;
             }
             let time = current.event.time.0;
-            let window: Vec<_> = items[since..=at].iter().filter(|it| time - terms.span < it.event.time.0).map(|it| it.event).collect();
+            let window: Vec<_> =
+                items[since..=at].iter().filter(|it| time - terms.span < it.event.time.0).map(|it| it.event).collect();
             if terms.threshold as usize <= window.len() {
-                union.entry(terms.bucket_of(current.event.time)).or_insert((Default::default(), current.event.time)).0.extend(window);
+                union
+                    .entry(terms.bucket_of(current.event.time))
+                    .or_insert((Default::default(), current.event.time))
+                    .0
+                    .extend(window);
             }
         }
         let before = union.clone();
         let found = union.into_iter().map(|(bucket, (ids, completed))| {
-            let counted = ids.into_iter().filter(|it| !before.get(&(bucket - 1)).is_some_and(|(ids, _)| ids.contains(it)));
+            let counted =
+                ids.into_iter().filter(|it| !before.get(&(bucket - 1)).is_some_and(|(ids, _)| ids.contains(it)));
             (bucket, (counted.collect(), completed))
         });
         found.collect()

@@ -115,7 +115,8 @@ impl CountWindow {
         let counted_before = before.and_then(|it| it.done).map_or(i64::MIN, |it| it.1.0);
         let after = counted_before.max(first_done.0.saturating_sub(terms.span));
         // Behind the last completing event of a bucket there are fewer than the threshold, so none was dropped.
-        let before = before.map_or(&[][..], |it| &it.entries[it.entries.partition_point(|entry| entry.time.0 <= after)..]);
+        let before =
+            before.map_or(&[][..], |it| &it.entries[it.entries.partition_point(|entry| entry.time.0 <= after)..]);
         let own = &bucket.entries[..bucket.entries.partition_point(|it| it.time <= last_done)];
         let dropped = u64::from(bucket.total) - bucket.entries.len() as u64;
         let count = before.len() as u64 + own.len() as u64 + dropped;
@@ -234,7 +235,8 @@ mod tests {
     fn check(seconds: &[i64], expected: &[(i64, u64, i64, i64)]) {
         let items: Vec<_> = seconds.iter().enumerate().map(|(at, it)| item(it * SECOND, at as u64)).collect();
         let found = run::<CountWindow>(&items, &TERMS, 1);
-        let in_seconds = found.values().map(|it| (it.bucket * 60, it.count, it.first_seen.0 / SECOND, it.last_seen.0 / SECOND));
+        let in_seconds =
+            found.values().map(|it| (it.bucket * 60, it.count, it.first_seen.0 / SECOND, it.last_seen.0 / SECOND));
         assert_eq!(in_seconds.collect::<Vec<_>>(), expected, "{seconds:?}");
         agree(&found, &alerts(&items, &TERMS, |window| 5 <= window.len()));
     }

@@ -152,7 +152,11 @@ impl Bucket {
                 let kept = &self.items[at];
                 seen += 1;
                 let is_trigger = kept.item.role == Role::Triggers;
-                let is_new = if is_trigger { triggers < each_end } else { values.len() < each_end && values.insert(by_role(kept)) };
+                let is_new = if is_trigger {
+                    triggers < each_end
+                } else {
+                    values.len() < each_end && values.insert(by_role(kept))
+                };
                 triggers += usize::from(is_trigger);
                 if is_new || seen <= each_end {
                     is_kept[at] = true;
@@ -379,7 +383,11 @@ mod tests {
 
     fn with_triggers(parts: &[(i64, bool)]) -> Vec<Item> {
         let role = |it| if it { Role::Triggers } else { Role::Counts };
-        parts.iter().enumerate().map(|(at, (time, is_trigger))| Item { role: role(*is_trigger), ..item(*time, at as u64) }).collect()
+        parts
+            .iter()
+            .enumerate()
+            .map(|(at, (time, is_trigger))| Item { role: role(*is_trigger), ..item(*time, at as u64) })
+            .collect()
     }
 
     fn distinct(window: &[Item]) -> usize {

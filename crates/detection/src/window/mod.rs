@@ -133,7 +133,11 @@ pub trait KeyWindow: Default {
 }
 
 /// Cuts evidence to the first and the last few.
-pub(crate) fn cut_evidence(first: impl Iterator<Item = EvidenceRef>, last_reversed: impl Iterator<Item = EvidenceRef>, count: u64) -> Vec<EvidenceRef> {
+pub(crate) fn cut_evidence(
+    first: impl Iterator<Item = EvidenceRef>,
+    last_reversed: impl Iterator<Item = EvidenceRef>,
+    count: u64,
+) -> Vec<EvidenceRef> {
     let each_end = EVIDENCE_EACH_END as u64;
     if count <= 2 * each_end {
         return first.take(count as usize).collect();
@@ -154,7 +158,11 @@ pub(crate) mod naive {
     use super::*;
 
     /// What the naive form says of one key: bucket to (events in order, earliest completing time).
-    pub(crate) fn alerts(items: &[Item], terms: &Terms, holds: impl Fn(&[Item]) -> bool) -> BTreeMap<i64, (Vec<EvidenceRef>, Timestamp)> {
+    pub(crate) fn alerts(
+        items: &[Item],
+        terms: &Terms,
+        holds: impl Fn(&[Item]) -> bool,
+    ) -> BTreeMap<i64, (Vec<EvidenceRef>, Timestamp)> {
         let (mut admitted, mut newest): (Vec<Item>, Option<Timestamp>) = (Vec::new(), None);
         for item in items {
             let time = item.event.time;
@@ -171,7 +179,8 @@ pub(crate) mod naive {
             if has_triggers && item.role != Role::Triggers {
                 continue;
             }
-            let inside = |it: &&Item| time - terms.span < it.event.time.0 && it.event.time.0 <= time && it.role == Role::Counts;
+            let inside =
+                |it: &&Item| time - terms.span < it.event.time.0 && it.event.time.0 <= time && it.role == Role::Counts;
             let window: Vec<Item> = admitted.iter().filter(inside).copied().collect();
             if holds(&window) {
                 let bucket = terms.bucket_of(item.event.time);
@@ -216,14 +225,26 @@ pub(crate) mod naive {
             let counted = &found[bucket];
             assert_eq!(counted.count, events.len() as u64, "the count of bucket {bucket}");
             assert_eq!(counted.completed, *completed, "the earliest completing event of bucket {bucket}");
-            assert_eq!((counted.first_seen, counted.last_seen), (events[0].time, events[events.len() - 1].time), "bucket {bucket}");
+            assert_eq!(
+                (counted.first_seen, counted.last_seen),
+                (events[0].time, events[events.len() - 1].time),
+                "bucket {bucket}"
+            );
             let all = || events.iter().copied();
-            assert_eq!(counted.evidence, cut_evidence(all(), all().rev(), events.len() as u64), "the evidence of bucket {bucket}");
+            assert_eq!(
+                counted.evidence,
+                cut_evidence(all(), all().rev(), events.len() as u64),
+                "the evidence of bucket {bucket}"
+            );
         }
     }
 
     pub(crate) fn item(nanos: i64, number: u64) -> Item {
-        let event = EvidenceRef { time: Timestamp(nanos), id_upper: number.wrapping_mul(0x9e37_79b9_7f4a_7c15), sequence: number };
+        let event = EvidenceRef {
+            time: Timestamp(nanos),
+            id_upper: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            sequence: number,
+        };
         Item { event, value: 0, role: Role::Counts }
     }
 }

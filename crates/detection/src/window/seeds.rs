@@ -190,7 +190,11 @@ impl Shard {
     /// Drops what is not later than `expired`, and makes room where that is not enough.
     fn grow(&mut self, expired: i64) {
         let kept = self.slots.iter().filter(|it| it.hash != 0 && expired < it.event.time.0).count();
-        let length = if kept * 4 < self.slots.len() * 3 { self.slots.len() } else { (self.slots.len() * 5 / 4).max(SLOTS_AT_FIRST) };
+        let length = if kept * 4 < self.slots.len() * 3 {
+            self.slots.len()
+        } else {
+            (self.slots.len() * 5 / 4).max(SLOTS_AT_FIRST)
+        };
         let mut grown = vec![EMPTY; length];
         std::mem::swap(&mut self.slots, &mut grown);
         self.count = 0;

@@ -186,7 +186,8 @@ impl<W: KeyWindow> Table<W> {
             let is_dead = slot.window.newest().0 < dead_before;
             (if is_dead { 0 } else { slot.window.weight() }, slot.touched)
         };
-        let mut ranked: Vec<_> = self.keys.iter().filter(|it| !it.1.is_changed).map(|(key, slot)| (rank(slot), *key)).collect();
+        let mut ranked: Vec<_> =
+            self.keys.iter().filter(|it| !it.1.is_changed).map(|(key, slot)| (rank(slot), *key)).collect();
         let evicted = (self.keys.len() / EVICTED_PART).max(1).min(ranked.len());
         if evicted == 0 {
             return;
@@ -194,7 +195,8 @@ impl<W: KeyWindow> Table<W> {
         ranked.select_nth_unstable(evicted - 1);
         for ((weight, _), key) in ranked.into_iter().take(evicted) {
             let Some(slot) = self.keys.remove(&key) else { continue };
-            let is_kept = weight == 0 || slot.window.only_event().is_some_and(|it| self.seeds.put(key, it, self.newest, &self.terms));
+            let is_kept = weight == 0
+                || slot.window.only_event().is_some_and(|it| self.seeds.put(key, it, self.newest, &self.terms));
             self.evicted += u64::from(!is_kept);
         }
     }
@@ -341,7 +343,8 @@ mod tests {
         table.take(&mut Vec::new());
         let mut bytes = Encoder::default();
         table.encode(&mut bytes);
-        let mut again = Table::<CountWindow>::decode(&mut Decoder::new(&bytes.into_bytes()), TERMS, table.bounds).unwrap();
+        let mut again =
+            Table::<CountWindow>::decode(&mut Decoder::new(&bytes.into_bytes()), TERMS, table.bounds).unwrap();
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for at in 500..900_u64 {
             let key = u128::from(at % 140);

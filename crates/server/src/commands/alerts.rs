@@ -34,7 +34,19 @@ const EVIDENCE_SHOWN: usize = 20;
 pub(crate) fn alerts(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let mut query = Vec::new();
     let flags = Flags::read(arguments, ALERTS_HELP, |name, rest| {
-        let known = ["limit", "type", "severity", "criticality", "client-ip", "user", "source", "country", "hours", "from", "to"];
+        let known = [
+            "limit",
+            "type",
+            "severity",
+            "criticality",
+            "client-ip",
+            "user",
+            "source",
+            "country",
+            "hours",
+            "from",
+            "to",
+        ];
         if !known.contains(&name) {
             return Ok(false);
         }
@@ -80,7 +92,10 @@ pub(crate) fn why(arguments: lexopt::Parser) -> Result<u8, Failure> {
 fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> {
     let reply = client.get(&format!("/v1/alerts/{}", encode(id)))?;
     if matches!(reply.status, 404 | 400) {
-        return Err(Failure::failed(format!("there is no alert `{}`; `bartizan alerts` lists the newest", terminal::line(id))));
+        return Err(Failure::failed(format!(
+            "there is no alert `{}`; `bartizan alerts` lists the newest",
+            terminal::line(id)
+        )));
     }
     let reply = reply.expect_success()?;
     if is_json {
@@ -89,10 +104,19 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
     let alert = reply.json();
     let text = |name: &str| terminal::line(alert[name].as_str().unwrap_or("-"));
     let mut out = format!("{} ({}, {} % sure)\n", text("title"), text("severity"), alert["confidence"]);
-    out.push_str(&format!("  who       {}: {}\n", terminal::line(alert["entity"]["kind"].as_str().unwrap_or("-")), terminal::line(alert["entity"]["value"].as_str().unwrap_or("-"))));
+    out.push_str(&format!(
+        "  who       {}: {}\n",
+        terminal::line(alert["entity"]["kind"].as_str().unwrap_or("-")),
+        terminal::line(alert["entity"]["value"].as_str().unwrap_or("-"))
+    ));
     out.push_str(&format!("  what      {}\n", text("details")));
     out.push_str(&format!("  when      {} to {}, {} events\n", text("first_seen"), text("last_seen"), alert["count"]));
-    out.push_str(&format!("  rule      {} (version {}): {}\n", text("rule_id"), text("rule_version"), text("description")));
+    out.push_str(&format!(
+        "  rule      {} (version {}): {}\n",
+        text("rule_id"),
+        text("rule_version"),
+        text("description")
+    ));
     if let Some(matched) = alert["matched"].as_object().filter(|it| !it.is_empty()) {
         out.push_str("  because of these fields of the first event\n");
         for (name, value) in matched {

@@ -39,7 +39,8 @@ pub(crate) fn config(arguments: lexopt::Parser) -> Result<u8, Failure> {
         }
         "show" => terminal::print(&flags.raw()?.show())?,
         "keys" => {
-            let rows: Vec<_> = KEYS.iter().map(|it| vec![it.path.to_owned(), it.default.to_owned(), it.about.to_owned()]).collect();
+            let rows: Vec<_> =
+                KEYS.iter().map(|it| vec![it.path.to_owned(), it.default.to_owned(), it.about.to_owned()]).collect();
             terminal::print(&terminal::table(&["KEY", "DEFAULT", "WHAT IT IS FOR"], &rows))?;
         }
         _ => return Err(Failure::usage(HELP)),

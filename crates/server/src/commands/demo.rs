@@ -18,8 +18,10 @@ const INPUT: &str = "demo";
 const EVERY: Duration = Duration::from_millis(250);
 /// After how many turns the attackers come again, from other addresses.
 const ROUND: u64 = 240;
-const PAGES: [&str; 8] = ["/", "/products", "/products/42", "/cart", "/about", "/assets/app.js", "/assets/app.css", "/search?q=lamp"];
-const PROBED: [&str; 6] = ["/.env", "/wp-admin/setup.php", "/phpmyadmin/", "/actuator/health", "/admin", "/swagger/index.html"];
+const PAGES: [&str; 8] =
+    ["/", "/products", "/products/42", "/cart", "/about", "/assets/app.js", "/assets/app.css", "/search?q=lamp"];
+const PROBED: [&str; 6] =
+    ["/.env", "/wp-admin/setup.php", "/phpmyadmin/", "/actuator/health", "/admin", "/swagger/index.html"];
 
 /// Feeds `ingest` until `stop`.
 pub(crate) fn spawn(ingest: Arc<Ingest>, stop: Stop) -> thread::JoinHandle<()> {
@@ -66,7 +68,8 @@ fn turn_of(turn: u64, now: Timestamp) -> Vec<Value> {
         4..=11 => records.push(log("brute-force", &attacker(0), "POST", "/account/login", 401, 0)),
         16..=25 => {
             let ip = attacker(1);
-            records.extend((0..3).map(|it| log("scan", &ip, "GET", &format!("/backup-{}.zip", step * 3 + it), 404, it)));
+            records
+                .extend((0..3).map(|it| log("scan", &ip, "GET", &format!("/backup-{}.zip", step * 3 + it), 404, it)));
             if step == 20 {
                 records.extend(PROBED.iter().map(|it| log("scan", &ip, "GET", it, 404, 0)));
             }
@@ -94,7 +97,9 @@ mod tests {
             let records = turn_of(turn, now());
             let events = encode(&records);
             assert_eq!(events.len(), records.len(), "turn {turn}");
-            let is_synthetic = |it: &[u8]| model::event::EventView::of(it).is_some_and(|it| it.flags.has(model::event::EventFlags::SYNTHETIC));
+            let is_synthetic = |it: &[u8]| {
+                model::event::EventView::of(it).is_some_and(|it| it.flags.has(model::event::EventFlags::SYNTHETIC))
+            };
             assert!(events.iter().all(is_synthetic));
         }
     }

@@ -54,7 +54,11 @@ impl Flags {
                         flags.is_json = match arguments.value()?.string()?.as_str() {
                             "json" => true,
                             "text" => false,
-                            other => return Err(Failure::usage(format!("`--output` is `{other}`, and must be text or json"))),
+                            other => {
+                                return Err(Failure::usage(format!(
+                                    "`--output` is `{other}`, and must be text or json"
+                                )));
+                            }
                         };
                         continue;
                     }

@@ -50,13 +50,20 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
     } else {
         let mut out: String = damage.findings.iter().map(|it| format!("{}\n", terminal::line(it))).collect();
         if 0 < damage.torn_bytes && !is_held {
-            out.push_str(&format!("{} bytes behind the last whole record: a write that a crash cut, nothing acknowledged\n", damage.torn_bytes));
+            out.push_str(&format!(
+                "{} bytes behind the last whole record: a write that a crash cut, nothing acknowledged\n",
+                damage.torn_bytes
+            ));
         }
         if let Some(fault) = &store_fault {
             out.push_str(&format!("the store: {fault}\n"));
         }
         let verdict = if is_healthy { "healthy" } else { "damaged" };
-        out.push_str(&format!("{}: {verdict}, {alerts} alerts, {} records lost\n", config.data.display(), damage.records_lost));
+        out.push_str(&format!(
+            "{}: {verdict}, {alerts} alerts, {} records lost\n",
+            config.data.display(),
+            damage.records_lost
+        ));
         terminal::print(&out)?;
     }
     Ok(if is_healthy { 0 } else { FAILED })

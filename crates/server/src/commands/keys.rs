@@ -57,7 +57,8 @@ fn create(flags: &Flags, body: &str) -> Result<u8, Failure> {
     let reply = client.call(Method::POST, "/v1/keys", body)?.expect_success();
     client.finish();
     let reply = reply?.json();
-    let text = if flags.is_json { format!("{reply}\n") } else { format!("{}\n", reply["key"].as_str().unwrap_or_default()) };
+    let text =
+        if flags.is_json { format!("{reply}\n") } else { format!("{}\n", reply["key"].as_str().unwrap_or_default()) };
     terminal::print(&text)?;
     Ok(0)
 }

@@ -28,7 +28,7 @@ pub(crate) fn quarantine(arguments: lexopt::Parser) -> Result<u8, Failure> {
     match words.as_slice() {
         ["list"] => list(&flags),
         ["show", id] => show(&flags, id),
-        ["replay", ids @ ..] if is_all != !ids.is_empty() => replay(&flags, ids, is_all),
+        ["replay", ids @ ..] if is_all == ids.is_empty() => replay(&flags, ids, is_all),
         _ => Err(Failure::usage(HELP)),
     }
 }

@@ -68,9 +68,14 @@ fn check(flags: &Flags, folders: &[String]) -> Result<u8, Failure> {
     let seconds = started.elapsed().as_secs_f64();
     let resident = resident_bytes();
     if flags.is_json {
-        let refused: Vec<_> =
-            errors.iter().map(|it| json!({"file": it.file, "line": it.line, "column": it.column, "reason": it.reason})).collect();
-        terminal::print(&format!("{}\n", json!({"loaded": loaded, "refused": refused, "seconds": seconds, "bytes_resident": resident})))?;
+        let refused: Vec<_> = errors
+            .iter()
+            .map(|it| json!({"file": it.file, "line": it.line, "column": it.column, "reason": it.reason}))
+            .collect();
+        terminal::print(&format!(
+            "{}\n",
+            json!({"loaded": loaded, "refused": refused, "seconds": seconds, "bytes_resident": resident})
+        ))?;
     } else {
         let mut out: String = errors.iter().map(|it| format!("{}\n", terminal::line(&it.to_string()))).collect();
         out.push_str(&format!("{loaded} loaded, {} refused in {seconds:.2} s\n", errors.len()));
@@ -101,7 +106,8 @@ fn eval(flags: &Flags, path: &PathBuf) -> Result<u8, Failure> {
         return told(flags, false, Some(&error.to_string()));
     }
     let mut bytes = Vec::new();
-    EventWriter::new(&mut bytes, EventId::default(), Timestamp::default(), None, 0).original(Original::Json(event.trim()));
+    EventWriter::new(&mut bytes, EventId::default(), Timestamp::default(), None, 0)
+        .original(Original::Json(event.trim()));
     let Some(view) = EventView::of(&bytes) else { return Err(Failure::usage("the event cannot be read")) };
     let (accessors, mut index, mut matched) = (Accessors::of(set.field_names()), MemberIndex::default(), Vec::new());
     let fields = EventFields::new(&view, &accessors, &mut index);

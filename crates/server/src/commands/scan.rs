@@ -87,7 +87,8 @@ pub(crate) fn scan(arguments: lexopt::Parser) -> Result<u8, Failure> {
 
 fn read_arguments(mut arguments: lexopt::Parser) -> Result<Option<Asked>, Failure> {
     let (mut format, mut output, mut fail_on, mut files) = (None, Output::Text, None, Vec::new());
-    let mut selection = Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
+    let mut selection =
+        Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
     while let Some(argument) = arguments.next()? {
         match argument {
             Short('h') | Long("help") => {
@@ -103,7 +104,11 @@ fn read_arguments(mut arguments: lexopt::Parser) -> Result<Option<Asked>, Failur
             Long("fail-on") => {
                 let word = arguments.value()?.string()?;
                 let level = Severity::from_word(&word);
-                fail_on = Some(level.ok_or_else(|| Failure::usage(format!("`--fail-on` is `{word}`, and must be informational, low, medium, high or critical")))?);
+                fail_on = Some(level.ok_or_else(|| {
+                    Failure::usage(format!(
+                        "`--fail-on` is `{word}`, and must be informational, low, medium, high or critical"
+                    ))
+                })?);
             }
             Value(path) => files.push(PathBuf::from(path)),
             other => return Err(Failure::usage(format!("{}\n\n{HELP}", other.unexpected()))),
@@ -120,7 +125,9 @@ fn format_of(name: &str) -> Result<Option<&'static Format>, Failure> {
         return Ok(None);
     }
     let known = || FORMATS.iter().map(|it| it.name).collect::<Vec<_>>().join(", ");
-    by_name(name).map(Some).ok_or_else(|| Failure::usage(format!("there is no format `{name}`; there are auto, {}", known())))
+    by_name(name)
+        .map(Some)
+        .ok_or_else(|| Failure::usage(format!("there is no format `{name}`; there are auto, {}", known())))
 }
 
 fn output_of(word: &str) -> Result<Output, Failure> {
@@ -177,7 +184,11 @@ pub(crate) fn run(files: &[PathBuf], format: Option<&'static Format>, rules: Arc
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
         for path in &files {
             let handed = read_file(path, format, &mut |batch| {
-                if sender.send(Handed::Batch(batch)).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if sender.send(Handed::Batch(batch)).is_ok() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             });
             let handed = match handed {
                 Ok(totals) => Handed::Totals(totals),
@@ -198,18 +209,35 @@ pub(crate) fn run(files: &[PathBuf], format: Option<&'static Format>, rules: Arc
     Ok(scanned)
 }
 
-fn read_file(path: &Path, format: Option<&'static Format>, on_batch: &mut dyn FnMut(Batch) -> ControlFlow<()>) -> io::Result<Totals> {
+fn read_file(
+    path: &Path,
+    format: Option<&'static Format>,
+    on_batch: &mut dyn FnMut(Batch) -> ControlFlow<()>,
+) -> io::Result<Totals> {
     let shown = path.display().to_string();
-    let reading = FileReading { input: Arc::from(shown.as_str()), path: shown.clone(), file: shown, format, has_receipt: false, synthetic: false };
-    let reader: Box<dyn Read> = if path.as_os_str() == "-" { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
+    let reading = FileReading {
+        input: Arc::from(shown.as_str()),
+        path: shown.clone(),
+        file: shown,
+        format,
+        has_receipt: false,
+        synthetic: false,
+    };
+    let reader: Box<dyn Read> =
+        if path.as_os_str() == "-" { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
     read_batches(reader, &reading, now(), on_batch)
 }
 
 fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Result<Scanned, Failure> {
     let mut engine = Engine::new(rules.clone(), Bounds::default());
     let mut hydrator = Hydrator::new(Recent::default());
-    let mut scanned =
-        Scanned { alerts: BTreeMap::new(), totals: Totals::default(), matches: BTreeMap::new(), quarantined: Vec::new(), seconds: 0.0 };
+    let mut scanned = Scanned {
+        alerts: BTreeMap::new(),
+        totals: Totals::default(),
+        matches: BTreeMap::new(),
+        quarantined: Vec::new(),
+        seconds: 0.0,
+    };
     let mut changes = Vec::new();
     for handed in receiver {
         let batch = match handed {
@@ -311,12 +339,21 @@ impl Scanned {
                     ]
                 };
                 let rows: Vec<_> = self.in_order().iter().map(row).collect();
-                if rows.is_empty() { "No alerts.\n".to_owned() } else { terminal::table(&["TIME", "SEVERITY", "WHO", "COUNT", "WHAT"], &rows) }
+                if rows.is_empty() {
+                    "No alerts.\n".to_owned()
+                } else {
+                    terminal::table(&["TIME", "SEVERITY", "WHO", "COUNT", "WHAT"], &rows)
+                }
             }
-            Output::Ndjson => self.in_order().iter().map(|it| format!("{}\n", console::alerts::found_alert_json(it))).collect(),
+            Output::Ndjson => {
+                self.in_order().iter().map(|it| format!("{}\n", console::alerts::found_alert_json(it))).collect()
+            }
             Output::Json => {
-                let alerts: Vec<Value> =
-                    self.in_order().iter().filter_map(|it| serde_json::from_str(&console::alerts::found_alert_json(it)).ok()).collect();
+                let alerts: Vec<Value> = self
+                    .in_order()
+                    .iter()
+                    .filter_map(|it| serde_json::from_str(&console::alerts::found_alert_json(it)).ok())
+                    .collect();
                 let document = json!({"events": self.totals.events, "quarantined": self.totals.quarantined, "rules": self.matches,
                                       "alerts": alerts, "seconds": self.seconds, "bytes": self.totals.bytes});
                 format!("{document}\n")

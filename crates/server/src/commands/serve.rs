@@ -81,7 +81,9 @@ fn check_roles(text: &str) -> Result<(), Failure> {
         return Err(Failure::usage(format!("there is no role `{unknown}`; there are {}", ROLES.join(", "))));
     }
     if roles.len() < ROLES.len() {
-        return Err(Failure::usage("the embedded backends belong to one process, which runs every role: leave `--role` out"));
+        return Err(Failure::usage(
+            "the embedded backends belong to one process, which runs every role: leave `--role` out",
+        ));
     }
     Ok(())
 }
@@ -89,6 +91,10 @@ fn check_roles(text: &str) -> Result<(), Failure> {
 /// Sends our own log to stderr: a line an event, control characters escaped.
 pub(crate) fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false);
     if config.is_json_log { builder.json().init() } else { builder.init() }
 }

@@ -51,10 +51,14 @@ pub(crate) fn setup(mut arguments: lexopt::Parser) -> Result<u8, Failure> {
             other => return Err(Failure::usage(format!("{}\n\n{HELP}", other.unexpected()))),
         }
     }
-    let found: Vec<(&str, PathBuf)> = PLACES.iter().map(|(whose, path)| (*whose, root.join(path))).filter(|it| it.1.is_file()).collect();
+    let found: Vec<(&str, PathBuf)> =
+        PLACES.iter().map(|(whose, path)| (*whose, root.join(path))).filter(|it| it.1.is_file()).collect();
     if found.is_empty() {
         let places: Vec<_> = PLACES.iter().map(|it| root.join(it.1).display().to_string()).collect();
-        terminal::print(&format!("Found none of these logs:\n  {}\nFollow another with: bartizan up --watch FILE\n", places.join("\n  ")))?;
+        terminal::print(&format!(
+            "Found none of these logs:\n  {}\nFollow another with: bartizan up --watch FILE\n",
+            places.join("\n  ")
+        ))?;
         return Ok(0);
     }
     let mut readable = Vec::new();
@@ -76,14 +80,20 @@ pub(crate) fn setup(mut arguments: lexopt::Parser) -> Result<u8, Failure> {
 }
 
 fn show(whose: &str, path: &Path) -> Result<String, Failure> {
-    let selection = Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
+    let selection =
+        Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
     let (rules, ..) = selection.read()?.compile();
     let scanned = scan::run(&[path.to_owned()], None, Arc::new(rules))?;
     let mut kinds: BTreeMap<(std::cmp::Reverse<Severity>, &str), usize> = BTreeMap::new();
     for alert in scanned.alerts.values() {
         *kinds.entry((std::cmp::Reverse(alert.severity), &alert.title)).or_default() += 1;
     }
-    let mut out = format!("{whose}: {}: {} events, {} unreadable\n", path.display(), scanned.totals.events, scanned.totals.quarantined);
+    let mut out = format!(
+        "{whose}: {}: {} events, {} unreadable\n",
+        path.display(),
+        scanned.totals.events,
+        scanned.totals.quarantined
+    );
     for ((severity, title), count) in kinds {
         out.push_str(&format!("  would have alerted {count} times: {} ({})\n", terminal::line(title), severity.0));
     }
@@ -92,7 +102,10 @@ fn show(whose: &str, path: &Path) -> Result<String, Failure> {
 
 fn write(target: &Path, followed: &[&PathBuf]) -> Result<u8, Failure> {
     if fs::exists(target).unwrap_or(true) {
-        return Err(Failure::usage(format!("`{}` is there already; name another file, or move it away", target.display())));
+        return Err(Failure::usage(format!(
+            "`{}` is there already; name another file, or move it away",
+            target.display()
+        )));
     }
     let list: Vec<String> = followed.iter().map(|it| format!("    {:?},\n", it.display().to_string())).collect();
     Folder::write_private(target, &format!("[inputs]\nwatch = [\n{}]\n", list.concat()))?;

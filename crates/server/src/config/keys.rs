@@ -55,14 +55,29 @@ pub(crate) const KEYS: &[Key] = &[
     key("server.listen", Kind::Address, "127.0.0.1:7070", "where the page and the API are"),
     key("server.log_format", Kind::LogFormat, "text", "how the program's own log looks on stderr"),
     key("access.anonymous_ingest", Kind::Loopback, "none", "who may POST /logs and /ingest without a key"),
-    key("access.anonymous_read", Kind::Loopback, "none", "who may GET /alerts, /anomalies, /health and /metrics without a key"),
-    key("access.plain_http", Kind::Proxy, "none", "says that a proxy in front speaks TLS, so that another address than loopback may be plain"),
+    key(
+        "access.anonymous_read",
+        Kind::Loopback,
+        "none",
+        "who may GET /alerts, /anomalies, /health and /metrics without a key",
+    ),
+    key(
+        "access.plain_http",
+        Kind::Proxy,
+        "none",
+        "says that a proxy in front speaks TLS, so that another address than loopback may be plain",
+    ),
     key("tls.cert", Kind::Path, "", "the certificate chain, PEM"),
     key("tls.key", Kind::Path, "", "its private key, PEM"),
     key("inputs.watch", Kind::Paths, "", "files to follow"),
     key("rules.folders", Kind::Paths, "", "folders of further rules"),
     key("rules.shipped", Kind::Flag, "true", "whether the shipped rules are loaded"),
-    key("rules.config", Kind::Path, "", "rules.toml: state and severity of rules; else the one beside the configuration"),
+    key(
+        "rules.config",
+        Kind::Path,
+        "",
+        "rules.toml: state and severity of rules; else the one beside the configuration",
+    ),
     key("log.url", Kind::Url, "", "where events are kept; none: the data folder"),
     key("log.segment", Kind::Size, "64MiB", "the size of a segment"),
     key("log.keep_age", Kind::Duration, "14d", "how long events are kept"),
@@ -94,5 +109,9 @@ pub(crate) fn sections() -> String {
 pub(crate) fn hint(name: &str) -> String {
     let section = name.split('.').next().unwrap_or(name);
     let near: Vec<_> = KEYS.iter().filter(|it| it.path.split('.').next() == Some(section)).map(|it| it.path).collect();
-    if near.is_empty() { format!("; there are the sections {}", sections()) } else { format!("; there are {}", near.join(", ")) }
+    if near.is_empty() {
+        format!("; there are the sections {}", sections())
+    } else {
+        format!("; there are {}", near.join(", "))
+    }
 }

@@ -74,7 +74,10 @@ pub(crate) struct Config {
 
 impl Raw {
     /// Reads the file and the environment.
-    pub(crate) fn read(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Failure> {
+    pub(crate) fn read(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Failure> {
         let mut raw = Self::default();
         let path = file.map(Path::to_owned).or_else(|| Path::new(FILE_NAME).exists().then(|| PathBuf::from(FILE_NAME)));
         if let Some(path) = path {
@@ -107,9 +110,11 @@ impl Raw {
 
     fn take_file(&mut self, path: &Path) -> Result<(), Failure> {
         let shown = path.display();
-        let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("the configuration `{shown}` cannot be read: {error}")))?;
-        let table: toml::Table =
-            text.parse().map_err(|error: toml::de::Error| Failure::usage(format!("the configuration `{shown}` is no TOML: {error}")))?;
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("the configuration `{shown}` cannot be read: {error}")))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            Failure::usage(format!("the configuration `{shown}` is no TOML: {error}"))
+        })?;
         for (section, value) in &table {
             let Some(members) = value.as_table() else {
                 self.take_value(path, section, value)?;
@@ -119,7 +124,10 @@ impl Raw {
                 self.take_value(path, &format!("{section}.{name}"), value)?;
             }
             if members.is_empty() && !KEYS.iter().any(|it| it.path.split('.').next() == Some(section)) {
-                return Err(Failure::usage(format!("`{shown}`: there is no section `{section}`; there are {}", keys::sections())));
+                return Err(Failure::usage(format!(
+                    "`{shown}`: there is no section `{section}`; there are {}",
+                    keys::sections()
+                )));
             }
         }
         Ok(())
@@ -131,7 +139,13 @@ impl Raw {
             let hint = keys::hint(name);
             return Err(Failure::usage(format!("`{shown}`: there is no key `{name}`{hint}")));
         };
-        let complaint = || Failure::usage(format!("`{shown}`: `{name}` is `{}`, and must be {}", shown_value(value), key.kind.wanted()));
+        let complaint = || {
+            Failure::usage(format!(
+                "`{shown}`: `{name}` is `{}`, and must be {}",
+                shown_value(value),
+                key.kind.wanted()
+            ))
+        };
         let text = match (key.kind, value) {
             (Kind::Flag, toml::Value::Boolean(it)) => it.to_string(),
             (Kind::Count, toml::Value::Integer(it)) => it.to_string(),
@@ -149,10 +163,15 @@ impl Raw {
     }
 
     fn take_variable(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|it| it.split_once("__")) else { return Ok(()) };
+        let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|it| it.split_once("__")) else {
+            return Ok(());
+        };
         let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(key) = KEYS.iter().find(|it| it.path == path) else {
-            return Err(Failure::usage(format!("the variable `{name}` stands for no key: there is no `{path}`{}", keys::hint(&path))));
+            return Err(Failure::usage(format!(
+                "the variable `{name}` stands for no key: there is no `{path}`{}",
+                keys::hint(&path)
+            )));
         };
         self.values.insert(key.path, Told { text: value.to_owned(), origin: format!("variable {name}") });
         Ok(())
@@ -185,7 +204,8 @@ impl Raw {
         let access = Access {
             anonymous_ingest: loopback("access.anonymous_ingest")?,
             anonymous_read: loopback("access.anonymous_read")?,
-            is_behind_proxy: self.get("access.plain_http", |it| one_of(it, &[("none", false), ("behind-proxy", true)]))?,
+            is_behind_proxy: self
+                .get("access.plain_http", |it| one_of(it, &[("none", false), ("behind-proxy", true)]))?,
         };
         let tls = match (self.optional_path("tls.cert"), self.optional_path("tls.key")) {
             (Some(cert), Some(key)) => Some(Tls { cert, key }),
@@ -195,7 +215,9 @@ impl Raw {
         for path in ["log.url", "store.url", "limits.url"] {
             let (text, origin) = self.text(path);
             if !text.is_empty() {
-                let message = format!("`{path}` is `{text}` ({origin}); this version keeps everything in the data folder, so leave it out");
+                let message = format!(
+                    "`{path}` is `{text}` ({origin}); this version keeps everything in the data folder, so leave it out"
+                );
                 return Err(Failure::usage(message));
             }
         }

@@ -110,7 +110,8 @@ impl Auth {
     /// Reads the keys again, after one was made or revoked.
     pub(crate) fn reload(&self) -> Result<(), StoreError> {
         let holder = |it: Key| {
-            let holder = Holder { name: it.name.into(), scope: it.scope, expires_at: it.expires_at, rate: it.rate_per_second };
+            let holder =
+                Holder { name: it.name.into(), scope: it.scope, expires_at: it.expires_at, rate: it.rate_per_second };
             (it.digest, Arc::new(holder))
         };
         let keys = self.store.keys()?.into_iter().map(holder).collect();
@@ -119,7 +120,14 @@ impl Auth {
     }
 
     /// Says who sends a request to `route`, or why it may not pass. Blocks only for a session it has not seen before.
-    pub(crate) fn caller(&self, route: &Route, method: &Method, headers: &HeaderMap, peer: IpAddr, now: Timestamp) -> Result<Caller, Refused> {
+    pub(crate) fn caller(
+        &self,
+        route: &Route,
+        method: &Method,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        now: Timestamp,
+    ) -> Result<Caller, Refused> {
         if route.permission == Permission::Open {
             return Ok(Caller::Anonymous);
         }
@@ -135,7 +143,11 @@ impl Auth {
             return Ok(Caller::Key(holder.name.clone()));
         }
         if self.has_session(headers, now)? {
-            return if method.is_safe() || is_same_site(headers) { Ok(Caller::Session) } else { Err(Refused::CrossSite) };
+            return if method.is_safe() || is_same_site(headers) {
+                Ok(Caller::Session)
+            } else {
+                Err(Refused::CrossSite)
+            };
         }
         let is_open = match route.anonymous {
             Anonymous::Never => false,
@@ -152,7 +164,8 @@ impl Auth {
     /// Takes one request out of a bucket that fills with `rate` a second and holds a second's worth.
     fn spend(&self, bucket: Bucket, rate: f64) -> Result<(), Refused> {
         let mut buckets = locked(&self.buckets);
-        let bucket = if ADDRESSES_MAX <= buckets.len() && !buckets.contains_key(&bucket) { Bucket::Rest } else { bucket };
+        let bucket =
+            if ADDRESSES_MAX <= buckets.len() && !buckets.contains_key(&bucket) { Bucket::Rest } else { bucket };
         let full = rate.max(1.0);
         let now = Instant::now();
         let level = buckets.entry(bucket).or_insert(Level { tokens: full, at: now });
@@ -225,11 +238,14 @@ impl Auth {
 
 /// Whether a scope opens what a permission guards. A session of the page is as an admin's.
 const fn allows(scope: Scope, permission: Permission) -> bool {
-    match (scope, permission) {
-        (Scope::Admin, _) | (_, Permission::Open) => true,
-        (Scope::Ingest, Permission::Ingest) | (Scope::Read, Permission::Read) | (Scope::Metrics, Permission::Metrics) => true,
-        _ => false,
-    }
+    matches!(
+        (scope, permission),
+        (Scope::Admin, _)
+            | (_, Permission::Open)
+            | (Scope::Ingest, Permission::Ingest)
+            | (Scope::Read, Permission::Read)
+            | (Scope::Metrics, Permission::Metrics)
+    )
 }
 
 /// The key of a request: `Authorization: Bearer`, `X-Api-Key`, or the password of HTTP Basic.

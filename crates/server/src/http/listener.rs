@@ -46,8 +46,11 @@ pub(crate) async fn stopped(mut stop: Stop) {
 
 /// Reads a certificate and its key.
 pub(crate) fn tls_acceptor(tls: &Tls) -> Result<TlsAcceptor, Failure> {
-    let unusable = |path: &Path, error: &dyn std::fmt::Display| Failure::usage(format!("`{}` cannot be used: {error}", path.display()));
-    let certs: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&tls.cert).map_err(|it| unusable(&tls.cert, &it))?.collect();
+    let unusable = |path: &Path, error: &dyn std::fmt::Display| {
+        Failure::usage(format!("`{}` cannot be used: {error}", path.display()))
+    };
+    let certs: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(&tls.cert).map_err(|it| unusable(&tls.cert, &it))?.collect();
     let certs = certs.map_err(|it| unusable(&tls.cert, &it))?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|it| unusable(&tls.key, &it))?;
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certs, key);
@@ -57,7 +60,13 @@ pub(crate) fn tls_acceptor(tls: &Tls) -> Result<TlsAcceptor, Failure> {
 }
 
 /// Serves an address until `stop`; returns once every connection has ended.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, service: Arc<Service>, head_timeout: Duration, stop: Stop) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    service: Arc<Service>,
+    head_timeout: Duration,
+    stop: Stop,
+) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { return };

@@ -36,14 +36,30 @@ const fn response(status: u16, about: &'static str, media_type: &'static str, sc
 const FAILED: Response = response(503, "the store is not available", web::answer::PROBLEM, "Problem");
 const BAD: Response = response(400, "what is wrong is named", web::answer::PROBLEM, "Problem");
 
-const LINK_ANSWERS: &[Response] = &[response(303, "to the page", "", ""), response(401, "the link is used up or too old", console::page::HTML, "")];
-const LOGIN_ANSWERS: &[Response] = &[response(303, "to the page", "", ""), response(401, "the key is wrong", console::page::HTML, ""), response(403, "from another site", web::answer::PROBLEM, "Problem")];
-const LOGOUT_ANSWERS: &[Response] = &[response(303, "to the login page", "", ""), response(403, "from another site", web::answer::PROBLEM, "Problem")];
+const LINK_ANSWERS: &[Response] =
+    &[response(303, "to the page", "", ""), response(401, "the link is used up or too old", console::page::HTML, "")];
+const LOGIN_ANSWERS: &[Response] = &[
+    response(303, "to the page", "", ""),
+    response(401, "the key is wrong", console::page::HTML, ""),
+    response(403, "from another site", web::answer::PROBLEM, "Problem"),
+];
+const LOGOUT_ANSWERS: &[Response] =
+    &[response(303, "to the login page", "", ""), response(403, "from another site", web::answer::PROBLEM, "Problem")];
 const MAKE_LINK_ANSWERS: &[Response] = &[response(201, "the token of the link", JSON, "LoginLink"), FAILED];
 const KEYS_ANSWERS: &[Response] = &[response(200, "the keys", JSON, "Keys"), FAILED];
-const CREATE_ANSWERS: &[Response] = &[response(201, "the key", JSON, "MadeKey"), BAD, response(409, "there is one of that name", web::answer::PROBLEM, "Problem"), FAILED];
-const REVOKE_ANSWERS: &[Response] = &[response(204, "it is gone", "", ""), response(404, "there is none of that name", web::answer::PROBLEM, "Problem"), FAILED];
-const EXPORT_ANSWERS: &[Response] = &[response(200, "the alerts", NDJSON, ""), response(200, "the alerts", CSV, ""), BAD, FAILED];
+const CREATE_ANSWERS: &[Response] = &[
+    response(201, "the key", JSON, "MadeKey"),
+    BAD,
+    response(409, "there is one of that name", web::answer::PROBLEM, "Problem"),
+    FAILED,
+];
+const REVOKE_ANSWERS: &[Response] = &[
+    response(204, "it is gone", "", ""),
+    response(404, "there is none of that name", web::answer::PROBLEM, "Problem"),
+    FAILED,
+];
+const EXPORT_ANSWERS: &[Response] =
+    &[response(200, "the alerts", NDJSON, ""), response(200, "the alerts", CSV, ""), BAD, FAILED];
 
 /// The routes.
 pub(crate) fn routes(own: &Arc<Own>) -> Vec<Route> {
@@ -53,7 +69,9 @@ pub(crate) fn routes(own: &Arc<Own>) -> Vec<Route> {
             let own = own.clone();
             async move {
                 let answered = tokio::task::spawn_blocking(move || handler(&own, &request)).await;
-                answered.unwrap_or_else(|_| Answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "this failed by a mistake of ours"))
+                answered.unwrap_or_else(|_| {
+                    Answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "this failed by a mistake of ours")
+                })
             }
         }
     };
@@ -120,7 +138,9 @@ fn with_session(own: &Own, token: &str) -> Answer {
 fn follow_link(own: &Own, request: &Request) -> Answer {
     match own.auth.use_link(request.parameter(), now()) {
         Ok(Some(token)) => with_session(own, &token),
-        Ok(None) => page(StatusCode::UNAUTHORIZED, "This link is used up or too old. Make another with: bartizan login-link"),
+        Ok(None) => {
+            page(StatusCode::UNAUTHORIZED, "This link is used up or too old. Make another with: bartizan login-link")
+        }
         Err(error) => mistake(&error),
     }
 }
@@ -148,12 +168,16 @@ fn log_out(own: &Own, request: &Request) -> Answer {
         return mistake(&error);
     }
     let name = if own.is_tls { COOKIE_TLS } else { COOKIE };
-    Answer::see_other("/login").with(hyper::header::SET_COOKIE, &format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"))
+    Answer::see_other("/login")
+        .with(hyper::header::SET_COOKIE, &format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"))
 }
 
 fn make_link(own: &Own, _: &Request) -> Answer {
     match own.auth.make_link(now()) {
-        Ok(token) => Answer::json(StatusCode::CREATED, &json!({"token": token, "path": format!("/login/{token}"), "valid_seconds": super::auth::LINK.as_secs()})),
+        Ok(token) => Answer::json(
+            StatusCode::CREATED,
+            &json!({"token": token, "path": format!("/login/{token}"), "valid_seconds": super::auth::LINK.as_secs()}),
+        ),
         Err(error) => mistake(&error),
     }
 }
@@ -187,17 +211,28 @@ fn create_key(own: &Own, request: &Request) -> Answer {
         Some(None) => return bad("`for` must be a time, as `90d`"),
         it => it.flatten(),
     };
-    let Ok(random) = random_secret() else { return Answer::problem(StatusCode::SERVICE_UNAVAILABLE, "this cannot be done now").retry_after(1) };
+    let Ok(random) = random_secret() else {
+        return Answer::problem(StatusCode::SERVICE_UNAVAILABLE, "this cannot be done now").retry_after(1);
+    };
     let secret = format!("bz_{random}");
     let key = key_of(name, scope, &secret, rate, life, now());
     match own.store.add_key(&key).and_then(|()| own.auth.reload()) {
         Ok(()) => Answer::json(StatusCode::CREATED, &json!({"name": name, "scope": scope.as_str(), "key": secret})),
-        Err(StoreError::Refused(_)) => Answer::problem(StatusCode::CONFLICT, &format!("there is a key `{name}` already")),
+        Err(StoreError::Refused(_)) => {
+            Answer::problem(StatusCode::CONFLICT, &format!("there is a key `{name}` already"))
+        }
         Err(error) => unavailable(&error),
     }
 }
 
-fn key_of(name: &str, scope: Scope, secret: &str, rate_per_second: Option<f64>, life: Option<Duration>, now: Timestamp) -> Key {
+fn key_of(
+    name: &str,
+    scope: Scope,
+    secret: &str,
+    rate_per_second: Option<f64>,
+    life: Option<Duration>,
+    now: Timestamp,
+) -> Key {
     Key {
         name: name.to_owned(),
         scope,

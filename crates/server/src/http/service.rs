@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -20,6 +21,11 @@ use web::body::{self, BodyError, BodyLimits, Room};
 use web::route::{Caller, Found, Permission, Request, Route, find};
 
 use super::auth::{Auth, Refused};
+
+/// How large a body of a refused request is read and thrown away.
+const DRAINED_BYTES_MAX: u64 = 64 << 10;
+/// How long that may take.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Everything that a request meets.
 pub(crate) struct Service {
@@ -40,22 +46,39 @@ struct RequestIds {
 impl Service {
     pub(crate) fn new(routes: Vec<Route>, auth: Arc<Auth>, ingest: Arc<Ingest>, limits: BodyLimits) -> Self {
         let start = format!("{:x}", now().0 / 1_000_000);
-        Self { routes, auth, ingest, limits, room: Room::default(), ids: RequestIds { start, count: AtomicU64::new(0) } }
+        Self {
+            routes,
+            auth,
+            ingest,
+            limits,
+            room: Room::default(),
+            ids: RequestIds { start, count: AtomicU64::new(0) },
+        }
     }
 
     /// Answers a request that came over the network.
-    pub(crate) async fn answer(self: Arc<Self>, request: hyper::Request<Incoming>, peer: SocketAddr) -> hyper::Response<Full<Bytes>> {
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> hyper::Response<Full<Bytes>> {
         let id = self.next_id();
         let is_head = request.method() == Method::HEAD;
         let answer = match self.admit(&request, peer) {
             Ok((route, parameters, caller)) => self.run(route, parameters, caller, request, peer, &id).await,
-            Err(answer) => answer,
+            Err(answer) => {
+                drain(request.into_body()).await;
+                answer
+            }
         };
         finish(answer, &id, is_head)
     }
 
     /// Answers a request that came over the socket in the data folder: whoever can open it may do everything.
-    pub(crate) async fn answer_owner(self: Arc<Self>, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+    pub(crate) async fn answer_owner(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+    ) -> hyper::Response<Full<Bytes>> {
         let id = self.next_id();
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));
         let answer = match self.route_of(request.method(), request.uri().path()) {
@@ -101,13 +124,21 @@ impl Service {
             Found::OtherMethods(methods) => {
                 let allowed: Vec<_> = methods.iter().map(Method::as_str).collect();
                 let detail = format!("this path takes {}", allowed.join(" and "));
-                Err(Answer::problem(StatusCode::METHOD_NOT_ALLOWED, &detail).with(hyper::header::ALLOW, &allowed.join(", ")))
+                Err(Answer::problem(StatusCode::METHOD_NOT_ALLOWED, &detail)
+                    .with(hyper::header::ALLOW, &allowed.join(", ")))
             }
-            Found::Nothing => Err(Answer::problem(StatusCode::NOT_FOUND, "there is nothing at this path; /openapi.json lists what there is")),
+            Found::Nothing => Err(Answer::problem(
+                StatusCode::NOT_FOUND,
+                "there is nothing at this path; /openapi.json lists what there is",
+            )),
         }
     }
 
-    fn admit(&self, request: &hyper::Request<Incoming>, peer: SocketAddr) -> Result<(&Route, Vec<String>, Caller), Answer> {
+    fn admit(
+        &self,
+        request: &hyper::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<(&Route, Vec<String>, Caller), Answer> {
         let (route, parameters) = self.route_of(request.method(), request.uri().path())?;
         match self.auth.caller(route, request.method(), request.headers(), peer.ip(), now()) {
             Ok(caller) => Ok((route, parameters, caller)),
@@ -136,7 +167,8 @@ impl Service {
         let (parts, incoming) = request.into_parts();
         let has_body = !parts.method.is_safe();
         let (body, held) = if has_body {
-            let encoding = parts.headers.get(hyper::header::CONTENT_ENCODING).map(|it| it.to_str().unwrap_or("unreadable"));
+            let encoding =
+                parts.headers.get(hyper::header::CONTENT_ENCODING).map(|it| it.to_str().unwrap_or("unreadable"));
             match body::read(incoming, encoding.unwrap_or(""), &self.limits, &self.room).await {
                 Ok((body, held)) => (body, Some(held)),
                 Err(error) => {
@@ -168,20 +200,35 @@ impl Service {
     }
 }
 
+/// Reads the small body of a refused request, so that its connection can be used again.
+async fn drain(body: Incoming) {
+    use http_body_util::BodyExt;
+    use hyper::body::Body;
+    if body.size_hint().upper().is_some_and(|it| it <= DRAINED_BYTES_MAX) {
+        // A body that does not come costs its sender the connection.
+        let _ = tokio::time::timeout(DRAIN, body.collect()).await;
+    }
+}
+
 fn refusal(refused: Refused, route: &Route) -> Answer {
     match refused {
         Refused::Unknown if route.is_page => Answer::see_other("/login"),
         Refused::Unknown => {
             let detail = "this needs a key: `Authorization: Bearer KEY`, `X-Api-Key: KEY`, or HTTP Basic with the key as password";
-            Answer::problem(StatusCode::UNAUTHORIZED, detail).with(hyper::header::WWW_AUTHENTICATE, "Bearer realm=\"bartizan\"")
+            Answer::problem(StatusCode::UNAUTHORIZED, detail)
+                .with(hyper::header::WWW_AUTHENTICATE, "Bearer realm=\"bartizan\"")
         }
-        Refused::Scope => Answer::problem(StatusCode::FORBIDDEN, "this key may do other things; the scope of this one is another"),
+        Refused::Scope => {
+            Answer::problem(StatusCode::FORBIDDEN, "this key may do other things; the scope of this one is another")
+        }
         Refused::CrossSite => Answer::problem(StatusCode::FORBIDDEN, "this came from another site"),
         Refused::Rate(wait) => {
             let detail = "more requests than the rate allows";
             Answer::problem(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(wait.as_secs_f64().ceil() as u64)
         }
-        Refused::Unavailable => Answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the store is not available").retry_after(1),
+        Refused::Unavailable => {
+            Answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the store is not available").retry_after(1)
+        }
     }
 }
 

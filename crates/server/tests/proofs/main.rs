@@ -1,0 +1,9 @@
+//! Proofs of what the program promises, against the binary itself: nothing acknowledged is lost, nothing counts twice,
+//! equal input gives equal alerts, and what cannot be kept is not acknowledged.
+//!
+//! They know the command line and HTTP only. `BARTIZAN_LONG=1` makes the crash proof run a thousand cycles.
+
+mod determinism;
+mod kill;
+mod overload;
+mod support;
