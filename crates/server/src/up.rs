@@ -25,12 +25,13 @@ use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
-use crate::folder::SOCKET;
+use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
 use crate::http::listener::{bind_owner, serve, serve_owner, tls_acceptor};
 use crate::http::own::{self, Own};
@@ -129,7 +130,7 @@ fn status_source(progress: Arc<Progress>, loaded: Arc<Loaded>, started_at: Times
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, severity), count)| Raised {
             rule: rule.clone(),
-            detector: rule.clone(),
+            detector: format!("RuleBased({rule})"),
             severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
             count: *count,
         });
@@ -225,12 +226,14 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let readers = follow_files(&config, &door, &stop_reading)?;
     let demo = options.is_demo.then(|| crate::commands::demo::spawn(assembly.ingest.clone(), stop_reading.clone()));
 
+    // Before anybody can know that we are there: a signal must never meet a process that does not wait for it.
+    let signals = runtime.block_on(async { Signals::new() })?;
     let service = assembly.service.clone();
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
-    assembly.console.set_ready(true);
     greet(&config, &assembly, &admin_key, address)?;
-    runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop));
+    assembly.console.set_ready(true);
+    runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
 
     assembly.console.set_ready(false);
     stop.send_replace(true);
@@ -287,6 +290,27 @@ async fn bind(
     Ok((listener, owner, address))
 }
 
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let failed = |it: std::io::Error| Failure::failed(format!("signals cannot be waited for: {it}"));
+        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt()).map_err(failed)? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for a signal, and meanwhile looks after rules and retention.
 async fn live(
     config: &Config,
@@ -295,13 +319,9 @@ async fn live(
     rules: Arc<Rules>,
     shelf: &Arc<Shelf>,
     stop: &watch::Sender<bool>,
+    signals: Signals,
 ) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("Signals cannot be waited for");
-        return;
-    };
+    let mut signals = signals;
     let mut stopped = stop.subscribe();
     let mut rules = rules;
     let mut reload = tokio::time::interval(RULES_EVERY);
@@ -309,8 +329,7 @@ async fn live(
     reload.reset();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.next() => break,
             _ = stopped.wait_for(|it| *it) => break,
             _ = reload.tick() => {
                 let (selection, shelf, log, before) = (selection.clone(), shelf.clone(), assembly.core.log.clone(), rules.clone());
@@ -329,10 +348,7 @@ async fn live(
     }
     tracing::info!("Stopping: connections finish, what was taken is stored; a second signal ends at once");
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         // Nothing acknowledged is lost by it: what was taken is synced, and detection goes on from there.
         std::process::exit(0);
     });
@@ -407,6 +423,7 @@ fn print_alerts(alerts: &[Alert]) {
 fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: SocketAddr) -> Result<(), Failure> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
+    Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
     let token = assembly.auth.make_link(now()).map_err(|it| Failure::failed(format!("{it:#}")))?;
     let key_file = config.data.join("admin.key");
     let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
