@@ -9,6 +9,7 @@ use crate::snapshot::{Decoder, Encoder};
 use crate::window::consecutive::ConsecutiveWindow;
 use crate::window::count::CountWindow;
 use crate::window::list::{Distinct, ListWindow, Triggered};
+use crate::window::sparse::Sparse;
 use crate::window::table::{Bounds, KeyHash, Named, Table};
 use crate::window::{Added, Counted, Item, Terms};
 
@@ -16,11 +17,11 @@ use crate::window::{Added, Counted, Item, Terms};
 #[derive(Debug)]
 pub enum Keys {
     /// At least N events.
-    Count(Table<CountWindow>),
+    Count(Table<Sparse<CountWindow>>),
     /// At least N distinct values.
-    Distinct(Table<ListWindow<Distinct>>),
+    Distinct(Table<Sparse<ListWindow<Distinct>>>),
     /// At least N events, judged at a trigger.
-    Triggered(Table<ListWindow<Triggered>>),
+    Triggered(Table<Sparse<ListWindow<Triggered>>>),
     /// At least N events without another between.
     Consecutive(Table<ConsecutiveWindow>),
 }

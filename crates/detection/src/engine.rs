@@ -81,12 +81,41 @@ pub struct Counters {
     pub keys: u64,
 }
 
-/// What rules say of one event; made on any thread, taken in by the engine.
+/// Finds the rules that events match; any thread may, while the engine takes in what was found before.
 #[derive(Debug, Default)]
 pub struct Matcher {
     scratch: Option<Scratch>,
     index: MemberIndex,
-    matched: Vec<RuleIndex>,
+    one: Vec<RuleIndex>,
+}
+
+/// What rules say of events, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Matches {
+    rules: Vec<RuleIndex>,
+    /// The correlations whose windows begin anew.
+    resets: Vec<u32>,
+    ends: Vec<(u32, u32)>,
+}
+
+impl Matches {
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.rules.clear();
+        self.resets.clear();
+        self.ends.clear();
+    }
+
+    /// Counts an event in that matches nothing.
+    pub fn pass(&mut self) {
+        self.ends.push((self.rules.len() as u32, self.resets.len() as u32));
+    }
+
+    fn of(&self, at: usize) -> (&[RuleIndex], &[u32]) {
+        let begin = at.checked_sub(1).and_then(|it| self.ends.get(it)).copied().unwrap_or_default();
+        let end = self.ends.get(at).copied().unwrap_or(begin);
+        (&self.rules[begin.0 as usize..end.0 as usize], &self.resets[begin.1 as usize..end.1 as usize])
+    }
 }
 
 /// Detection over one partition.
@@ -103,6 +132,8 @@ pub struct Engine {
     matches: Vec<u64>,
     counters: Counters,
     matcher: Matcher,
+    scratch_matches: Matches,
+    index: MemberIndex,
     ahead: Arc<RuleInfo>,
 }
 
@@ -131,6 +162,8 @@ impl Engine {
             registry: Registry::default(),
             counters: Counters::default(),
             matcher: Matcher::default(),
+            scratch_matches: Matches::default(),
+            index: MemberIndex::default(),
             ahead: Arc::new(ahead),
         }
     }
@@ -169,15 +202,15 @@ impl Engine {
 
     /// Takes an event in. `sequence` is its number in the log; it rises.
     pub fn process(&mut self, event: &EventView<'_>, sequence: u64) {
-        let mut matcher = std::mem::take(&mut self.matcher);
-        let rules = self.rules.clone();
-        matcher.run(&rules, event);
-        self.take_in(&mut matcher, event, sequence);
-        self.matcher = matcher;
+        let (mut matcher, mut matches) = (std::mem::take(&mut self.matcher), std::mem::take(&mut self.scratch_matches));
+        matches.clear();
+        matcher.run(&self.rules, event, &mut matches);
+        self.take_in(&matches, 0, event, sequence);
+        (self.matcher, self.scratch_matches) = (matcher, matches);
     }
 
-    /// Takes in an event that `matcher` has just been run on, with the rules in force.
-    pub fn take_in(&mut self, matcher: &mut Matcher, event: &EventView<'_>, sequence: u64) {
+    /// Takes in an event whose `matches` with the rules in force were found before; it is the one at `at` of them.
+    pub fn take_in(&mut self, matches: &Matches, at: usize, event: &EventView<'_>, sequence: u64) {
         let rules = self.rules.clone();
         self.counters.events += 1;
         let evidence = EvidenceRef { time: event.time, id_upper: event.id.upper(), sequence };
@@ -188,10 +221,11 @@ impl Engine {
         if is_ahead {
             self.count_ahead(event, evidence);
         }
-        let Matcher { scratch, index, matched } = matcher;
-        let fields = EventFields::new(event, &rules.accessors, index);
+        let (matched, resets) = matches.of(at);
+        let mut index = std::mem::take(&mut self.index);
+        let fields = EventFields::new(event, &rules.accessors, &mut index);
         let mut raised: Option<(Severity, RuleIndex)> = None;
-        for rule in matched.iter() {
+        for rule in matched {
             let at = rule.0 as usize;
             self.matches[at] += 1;
             if rules.set.rules()[at].raises_alerts && rules.rules[at].state == RuleState::On {
@@ -211,23 +245,15 @@ impl Engine {
         if let Some((_, rule)) = raised {
             self.fold(rule, event, evidence);
         }
-        if is_ahead {
-            return;
-        }
-        let source = source_of(event);
-        for (number, correlation) in rules.set.correlations().iter().enumerate() {
-            let has_reset = correlation.correlation.header.extension.reset.is_some();
-            if !has_reset || rules.correlations[number].state == RuleState::Off {
-                continue;
-            }
-            let Some(scratch) = scratch else { continue };
-            if rules.set.resets(correlation, &fields, source, rules.settings.routing, scratch)
-                && let Some(key) = key_of(&correlation.group_by, &rules, event, &fields)
-            {
+        for number in resets.iter().filter(|_| !is_ahead) {
+            let group_by = &rules.set.correlations()[*number as usize].group_by;
+            if let Some(key) = key_of(group_by, &rules, event, &fields) {
                 let item = Item { event: evidence, value: 0, role: Role::Resets };
-                self.correlations[number].add(key, item, || (event.entity(), String::new(), false));
+                self.correlations[*number as usize].add(key, item, || (event.entity(), String::new(), false));
             }
         }
+        drop(fields);
+        self.index = index;
     }
 
     fn fold(&mut self, rule: RuleIndex, event: &EventView<'_>, evidence: EvidenceRef) {
@@ -503,11 +529,20 @@ impl Engine {
 }
 
 impl Matcher {
-    /// Finds the rules that an event matches.
-    pub fn run(&mut self, rules: &Rules, event: &EventView<'_>) {
+    /// Finds the rules that an event matches, and adds them to `out`.
+    pub fn run(&mut self, rules: &Rules, event: &EventView<'_>, out: &mut Matches) {
         let fields = EventFields::new(event, &rules.accessors, &mut self.index);
         let scratch = self.scratch.get_or_insert_with(Scratch::new);
-        rules.set.evaluate(&fields, source_of(event), rules.settings.routing, scratch, &mut self.matched);
+        let (source, routing) = (source_of(event), rules.settings.routing);
+        rules.set.evaluate(&fields, source, routing, scratch, &mut self.one);
+        out.rules.extend_from_slice(&self.one);
+        for number in &rules.resetting {
+            let correlation = &rules.set.correlations()[*number as usize];
+            if rules.set.resets(correlation, &fields, source, routing, scratch) {
+                out.resets.push(*number);
+            }
+        }
+        out.pass();
     }
 }
 

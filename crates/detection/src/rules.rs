@@ -148,6 +148,8 @@ pub struct Rules {
     pub correlations: Vec<Arc<RuleInfo>>,
     /// For each rule the correlations that it belongs to.
     pub memberships: Vec<Vec<u32>>,
+    /// The correlations with a reset that are not off.
+    pub resetting: Vec<u32>,
     /// The settings of the engine.
     pub settings: EngineSettings,
     /// A digest of all of it: what is equal detects the same.
@@ -188,9 +190,14 @@ impl Rules {
                 correlation.rules.iter().for_each(|it| memberships[it.0 as usize].push(number as u32));
             }
         }
+        let has_reset = |it: &u32| {
+            let header = &set.correlations()[*it as usize].correlation.header;
+            header.extension.reset.is_some() && correlations[*it as usize].state != RuleState::Off
+        };
+        let resetting = (0..correlations.len() as u32).filter(has_reset).collect();
         let digest = digest_of(&rules, &correlations, &settings);
         let accessors = Accessors::of(set.field_names());
-        (Self { accessors, rules, correlations, memberships, settings, digest, set }, errors)
+        (Self { accessors, rules, correlations, memberships, resetting, settings, digest, set }, errors)
     }
 
     /// How many rules raise alerts or are counted.

@@ -26,8 +26,19 @@ const CRATES: &[(&str, bool, &[&str])] = &[
 
 /// Crates that would let the outside world in: a runtime, a network, a clock, chance.
 const IMPURE_DEPENDENCIES: &[&str] = &[
-    "async-trait", "getrandom", "hyper", "hyper-util", "rand", "reqwest", "rusqlite", "rustix", "sqlx", "tempfile",
-    "tokio", "tokio-rustls", "tracing",
+    "async-trait",
+    "getrandom",
+    "hyper",
+    "hyper-util",
+    "rand",
+    "reqwest",
+    "rusqlite",
+    "rustix",
+    "sqlx",
+    "tempfile",
+    "tokio",
+    "tokio-rustls",
+    "tracing",
 ];
 
 /// The longest file of code, in lines. Five hundred is a smell; beyond this nobody becomes sure that it is right.
@@ -204,8 +215,11 @@ fn every_rule_has_tests_and_a_section_and_every_section_a_rule() {
 
     let readme = read("rules/README.md");
     let names: BTreeSet<&str> = rules.iter().filter_map(|it| it.split('/').next_back()).collect();
-    let sections: BTreeSet<&str> =
-        readme.lines().filter_map(|it| it.strip_prefix("## ")).filter(|it| !it.contains(' ') && *it != "Tests").collect();
+    let sections: BTreeSet<&str> = readme
+        .lines()
+        .filter_map(|it| it.strip_prefix("## "))
+        .filter(|it| !it.contains(' ') && *it != "Tests")
+        .collect();
     assert_eq!(sections, names, "rules/README.md has a section for each rule and no other");
     let unlisted = names.iter().filter(|it| !readme.contains(&format!("| [{it}](#{it})")));
     none(&unlisted.map(|it| (*it).to_owned()).collect::<Vec<_>>(), "missing in the table of rules/README.md");

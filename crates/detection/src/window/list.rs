@@ -18,6 +18,8 @@ const ITEMS_MAX: usize = 512;
 
 /// A condition over the events of a window that slides.
 pub trait Judge: Default {
+    /// Whether events of one time complete together: then one more of the newest time changes none of the others.
+    const IS_TIMELESS: bool;
     /// Whether the condition is judged at this event.
     fn is_judged_at(item: &Item) -> bool;
     /// An event enters the window.
@@ -37,6 +39,8 @@ pub struct Distinct {
 }
 
 impl Judge for Distinct {
+    const IS_TIMELESS: bool = true;
+
     fn is_judged_at(_: &Item) -> bool {
         true
     }
@@ -70,6 +74,8 @@ pub struct Triggered {
 }
 
 impl Judge for Triggered {
+    const IS_TIMELESS: bool = false;
+
     fn is_judged_at(item: &Item) -> bool {
         item.role == Role::Triggers
     }
@@ -289,7 +295,7 @@ impl<J: Judge> KeyWindow for ListWindow<J> {
         if !is_first && time.0 < self.newest.0.saturating_sub(terms.lateness) {
             return Added::Late;
         }
-        let is_newest = is_first || self.newest < time;
+        let is_newest = is_first || self.newest < time || (J::IS_TIMELESS && self.newest == time);
         if is_newest {
             self.newest = time;
             self.drop_old(terms, out);

@@ -7,12 +7,13 @@
 //! numbers for the rest.
 //!
 //! [`count`] is for thresholds on the number of events, [`list`] for distinct values and for triggers,
-//! [`consecutive`] for rules with a reset. [`table`] keeps the keys of a rule.
+//! [`consecutive`] for rules with a reset; [`sparse`] is how a key begins. [`table`] keeps the keys of a rule.
 
 pub mod consecutive;
 pub mod count;
 pub mod list;
 pub mod seeds;
+pub mod sparse;
 pub mod table;
 
 use model::alert::EvidenceRef;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use detection::engine::Engine;
+use detection::engine::{Engine, Matcher, Matches};
 use detection::rules::{EngineSettings, Rules};
 use detection::window::table::Bounds;
 use lexopt::prelude::*;
@@ -171,7 +171,7 @@ pub(crate) struct Scanned {
 
 /// What the reading thread hands over.
 enum Handed {
-    Batch(Batch),
+    Batch(Batch, Matches),
     Failed(String),
     Totals(Totals),
 }
@@ -181,14 +181,21 @@ pub(crate) fn run(files: &[PathBuf], format: Option<&'static Format>, rules: Arc
     let started = Instant::now();
     let (sender, receiver) = sync_channel(BATCHES_WAITING);
     let files = files.to_vec();
+    // Both threads have about the same to do: one reads and matches, the other counts.
+    let for_reading = rules.clone();
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
+        let mut matcher = Matcher::default();
         for path in &files {
             let handed = read_file(path, format, &mut |batch| {
-                if sender.send(Handed::Batch(batch)).is_ok() {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
+                let mut matches = Matches::default();
+                for event in batch.events.iter() {
+                    match EventView::of(event) {
+                        Some(view) => matcher.run(&for_reading, &view, &mut matches),
+                        None => matches.pass(),
+                    }
                 }
+                let is_taken = sender.send(Handed::Batch(batch, matches)).is_ok();
+                if is_taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             let handed = match handed {
                 Ok(totals) => Handed::Totals(totals),
@@ -240,8 +247,8 @@ fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Result<Scanned, Fa
     };
     let mut changes = Vec::new();
     for handed in receiver {
-        let batch = match handed {
-            Handed::Batch(batch) => batch,
+        let (batch, matches) = match handed {
+            Handed::Batch(batch, matches) => (batch, matches),
             Handed::Failed(reason) => return Err(Failure::unusable(reason)),
             Handed::Totals(totals) => {
                 scanned.totals.bytes += totals.bytes;
@@ -256,7 +263,7 @@ fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Result<Scanned, Fa
         if let Some(events) = hydrator.events.newest() {
             for (at, event) in events.iter().enumerate() {
                 if let Some(view) = EventView::of(event) {
-                    engine.process(&view, first + at as u64);
+                    engine.take_in(&matches, at, &view, first + at as u64);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 client: one connection kept, one request at a time, bodies of a known length.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
@@ -14,11 +15,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// What came back.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}", self.head, String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Reply {

@@ -5,12 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::{TempDir, tempdir};
 
 use super::http::{Connection, KEY, Reply};
 
@@ -24,6 +25,11 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The number of the signal that `abort` raises.
 const SIGABRT: i32 = 6;
+
+/// A folder that is removed when it is dropped.
+pub(crate) fn new_folder() -> TempDir {
+    tempdir().expect("a temporary folder can be made")
+}
 
 /// A command of the program with nothing of our own environment in it.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -65,6 +71,34 @@ impl Start {
     ///
     /// The process ended before it served; with what.
     pub(crate) fn start(&self) -> Result<Server, ExitStatus> {
+        let (mut child, ports) = self.spawn();
+        match ports.recv_timeout(START) {
+            Ok(port) => Ok(Server { child, port, start: self.clone() }),
+            Err(RecvTimeoutError::Disconnected) => Err(child.wait().expect("the child is ours")),
+            Err(RecvTimeoutError::Timeout) => {
+                // It may end just now; either way it is not ready.
+                let _ = child.kill();
+                panic!("not ready in {START:?}: {}", self.tail());
+            }
+        }
+    }
+
+    /// Starts the server and kills it after `life`, whether it serves by then or not.
+    pub(crate) fn live(&self, life: Duration, serves_at: impl FnOnce(u16)) {
+        let born = Instant::now();
+        let (mut child, ports) = self.spawn();
+        if let Ok(port) = ports.recv_timeout(life) {
+            serves_at(port);
+            thread::sleep(life.saturating_sub(born.elapsed()));
+        }
+        let ended = child.try_wait().expect("the child is ours");
+        assert!(ended.is_none(), "ended by itself with {ended:?}: {}", self.tail());
+        child.kill().expect("the child is ours");
+        child.wait().expect("the child is ours");
+    }
+
+    /// Starts the process; the port comes once it serves.
+    fn spawn(&self) -> (Child, Receiver<u16>) {
         let data = self.data.to_str().expect("folders of the proofs have plain names");
         let mut command = command(&["up", "--data", data, "--listen", "127.0.0.1:0"]);
         if let Some(failpoint) = &self.failpoint {
@@ -75,17 +109,10 @@ impl Start {
         }
         let complaints = File::options().create(true).append(true).open(self.complaints());
         let complaints = complaints.expect("a file beside the data folder can be made");
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(complaints).spawn().expect("the program can be started");
+        command.stdout(Stdio::piped()).stderr(complaints);
+        let mut child = command.spawn().expect("the program can be started");
         let ports = read_ports(&mut child);
-        match ports.recv_timeout(START) {
-            Ok(port) => Ok(Server { child, port, start: self.clone() }),
-            Err(_) if child.try_wait().is_ok_and(|it| it.is_none()) && !has_closed(&ports) => {
-                let _ = child.kill();
-                panic!("not ready in {START:?}: {}", self.tail());
-            }
-            Err(_) => Err(child.wait().expect("the child is ours")),
-        }
+        (child, ports)
     }
 
     /// The same; the process must not end.
@@ -103,10 +130,6 @@ impl Start {
         let text = fs::read(self.complaints()).unwrap_or_default();
         String::from_utf8_lossy(&text[text.len().saturating_sub(3000)..]).into_owned()
     }
-}
-
-fn has_closed(ports: &Receiver<u16>) -> bool {
-    matches!(ports.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))
 }
 
 /// Reads stdout to its end and hands over the port once it is told.

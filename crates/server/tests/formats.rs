@@ -1,0 +1,138 @@
+//! Data folders of every format that was ever released are opened, by every command, and their alerts are found.
+//!
+//! `fixtures/format-N/data` is such a folder, `fixtures/format-N/alerts.ndjson` what `export alerts --canonical` said of it then.
+//! A folder here is never changed: the tests work on copies.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut found: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    found.sort();
+    assert!(!found.is_empty());
+    found
+}
+
+/// A copy of a fixture, and the folder to run commands in.
+struct Copied {
+    folder: TempDir,
+    expected: Vec<Value>,
+}
+
+impl Copied {
+    fn of(fixture: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&fixture.join("data"), &folder.path().join("data"));
+        let expected = fs::read_to_string(fixture.join("alerts.ndjson")).unwrap();
+        Self { folder, expected: expected.lines().map(|it| serde_json::from_str(it).unwrap()).collect() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+        command.current_dir(self.folder.path()).args(arguments).args(["--data", "data"]);
+        for (name, _) in std::env::vars().filter(|it| it.0.starts_with("BARTIZAN_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a command that must succeed; returns its stdout.
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "{arguments:?}: {status}\n{stdout}\n{stderr}");
+        stdout.into_owned()
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.run(arguments)).unwrap()
+    }
+
+    /// Starts a server over the folder, waits until it serves, and stops it.
+    fn serve(&self) {
+        let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
+        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        assert!(lines.any(|it| it.unwrap().contains("listening on http://")), "the server did not start");
+        kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+        assert!(server.wait().unwrap().success());
+    }
+
+    /// The alerts as they are exported hold everything that they held when the folder was made.
+    #[track_caller]
+    fn check_alerts(&self) {
+        let exported = self.run(&["export", "alerts", "--canonical"]);
+        let found: Vec<Value> = exported.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+        assert_eq!(found.len(), self.expected.len());
+        for (found, expected) in found.iter().zip(&self.expected) {
+            for (key, value) in expected.as_object().unwrap() {
+                assert_eq!(&found[key], value, "`{key}` of {}", expected["id"]);
+            }
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_command_opens_every_format() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        copied.check_alerts();
+        let listed = copied.json(&["alerts", "--output", "json"]);
+        assert_eq!(listed["items"].as_array().unwrap().len(), copied.expected.len());
+        for alert in &copied.expected {
+            let why = copied.run(&["why", alert["id"].as_str().unwrap()]);
+            let evidence = alert["evidence"].as_array().unwrap();
+            assert!(!evidence.is_empty());
+            for id in evidence {
+                assert!(why.contains(id.as_str().unwrap()), "{why}");
+            }
+        }
+        let quarantined = copied.run(&["quarantine", "list"]);
+        let id = quarantined.lines().nth(1).and_then(|it| it.split_whitespace().next()).expect("there is a record");
+        assert!(copied.run(&["quarantine", "show", id]).contains("this is no line of a log"));
+        assert!(copied.run(&["key", "list"]).contains("shop"));
+        assert!(copied.run(&["export", "alerts", "--format", "csv"]).lines().count() > copied.expected.len());
+        copied.run(&["login-link"]);
+        assert_eq!(copied.json(&["fsck", "--output", "json"])["healthy"], true);
+    }
+}
+
+#[test]
+fn a_server_goes_on_with_every_format() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        copied.serve();
+        copied.check_alerts();
+        assert_eq!(copied.json(&["fsck", "--output", "json"])["healthy"], true);
+        // Without its snapshot and its indexes it says the same.
+        fs::remove_file(copied.folder.path().join("data/snapshots/p0.snap")).unwrap();
+        for entry in fs::read_dir(copied.folder.path().join("data/events")).unwrap().map(Result::unwrap) {
+            if entry.path().extension().is_some_and(|it| it == "idx") {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        copied.serve();
+        copied.check_alerts();
+    }
+}
