@@ -42,9 +42,11 @@ pub fn alert_superset_json(stored: &StoredAlert) -> String {
 
 /// Writes an alert as one line that is the same wherever and whenever the same events were detected on.
 ///
-/// Keys are sorted. Left out: times of storing, the life that people give it (`status`), the place in the log.
+/// Keys are sorted. Left out: times of storing, the life that people give it (`status`), the place in the log, and so
+/// the evidence ids that the log with `log_tag` made from places; ids that senders gave or that follow from a file stay.
 #[must_use]
-pub fn alert_canonical(alert: &Alert) -> String {
+pub fn alert_canonical(alert: &Alert, log_tag: u64) -> String {
+    let evidence: Vec<_> = alert.evidence.iter().filter(|it| it.upper() != log_tag).collect();
     let mut object = ObjectWriter::new();
     object.option("client_ip", alert.client_ip.map(|it| it.to_string()).as_deref());
     object.raw("confidence", alert.confidence);
@@ -56,7 +58,7 @@ pub fn alert_canonical(alert: &Alert) -> String {
     object.option("dst_ip", alert.dst_ip.map(|it| it.to_string()).as_deref());
     object.raw("entity", entity_of(&alert.entity));
     object.raw("event", event_of(alert));
-    object.plain_list("evidence", &alert.evidence);
+    object.plain_list("evidence", &evidence);
     object.plain("first_seen", alert.first_seen);
     object.plain("id", alert.id);
     object.plain("last_seen", alert.last_seen);

@@ -252,7 +252,6 @@ impl Engine {
                 self.correlations[*number as usize].add(key, item, || (event.entity(), String::new(), false));
             }
         }
-        drop(fields);
         self.index = index;
     }
 

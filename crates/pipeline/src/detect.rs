@@ -7,11 +7,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use backends::failpoint;
-use backends::log::{Block, Log, LogError, ReadBlock, RecordKind};
+use backends::log::{Block, Log, LogError, RecordKind};
 use backends::store::{Commit, Lease, Store, StoreError};
 use detection::engine::{AlertChange, Engine};
 use detection::rules::Rules;
@@ -24,12 +25,15 @@ use model::id::AlertId;
 use model::place::{PartitionId, Position};
 use model::time::Timestamp;
 
+use crate::ahead::{self, Ready, Shared};
 use crate::hydrate::{EventSource, Hydrator, LogEvents};
 use crate::ingest::{chain, now};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::snapshot::{self, Snapshot};
 
+/// How long to wait for events when nothing waits to be stored.
+const IDLE: Duration = Duration::from_millis(500);
 /// How long the log must be silent before what waits is stored, as far as the row budget allows.
 const SILENCE_SHORT: Duration = Duration::from_millis(10);
 /// How long it must be silent before everything is stored.
@@ -110,6 +114,7 @@ pub struct Detector {
     grown_since: Option<Instant>,
     snapshot_at: Instant,
     events_since_snapshot: u64,
+    newest_event: Option<Timestamp>,
     snapshot_writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -152,6 +157,7 @@ impl Detector {
             grown_since: None,
             snapshot_at: now,
             events_since_snapshot: 0,
+            newest_event: None,
             snapshot_writer: None,
         })
     }
@@ -163,6 +169,27 @@ impl Detector {
     /// [`DetectError`].
     pub fn run(mut self, stop: &AtomicBool, deadline_after_stop: Duration) -> Result<(), DetectError> {
         self.replay()?;
+        let shared = Shared::new(self.engine.rules().clone());
+        let (sender, ready) = sync_channel(ahead::BLOCKS_MAX);
+        let (log, from) = (self.parts.log.clone(), self.position);
+        thread::scope(|scope| {
+            let shared = &shared;
+            scope.spawn(move || ahead::run(log.as_ref(), PARTITION, from, shared, &sender));
+            let ended = self.take_blocks(&ready, shared, stop, deadline_after_stop);
+            // The reader may wait for somebody to take its block.
+            drop(ready);
+            shared.end();
+            ended
+        })
+    }
+
+    fn take_blocks(
+        &mut self,
+        ready: &Receiver<Ready>,
+        shared: &Shared,
+        stop: &AtomicBool,
+        deadline_after_stop: Duration,
+    ) -> Result<(), DetectError> {
         let mut last_event = Instant::now();
         let mut stopping_since: Option<Instant> = None;
         loop {
@@ -170,21 +197,22 @@ impl Detector {
                 stopping_since.get_or_insert_with(Instant::now);
             }
             let is_overdue = stopping_since.is_some_and(|it| deadline_after_stop < it.elapsed());
-            let block = self.read_block(stop);
-            if block.is_empty() || is_overdue {
-                let silence = last_event.elapsed();
-                self.settle(silence, stopping_since.is_some())?;
-                if stopping_since.is_some() && (is_overdue || self.is_settled()) {
-                    self.write_snapshot(true);
-                    return Ok(());
+            let wait = if self.is_settled() { IDLE } else { SILENCE_SHORT };
+            match ready.recv_timeout(wait) {
+                Ok(block) if !is_overdue => {
+                    last_event = Instant::now();
+                    self.detect(&block, shared);
+                    self.commit_under_load()?;
                 }
-                let wait = if self.is_settled() { Duration::from_millis(500) } else { SILENCE_SHORT };
-                self.parts.log.wait(PARTITION, self.position, wait);
-                continue;
+                _ => {
+                    self.settle(last_event.elapsed(), stopping_since.is_some())?;
+                    let is_done = self.is_settled() && self.parts.log.end(PARTITION) <= self.position;
+                    if stopping_since.is_some() && (is_overdue || is_done) {
+                        self.write_snapshot(true);
+                        return Ok(());
+                    }
+                }
             }
-            last_event = Instant::now();
-            self.detect(&block);
-            self.commit_under_load()?;
         }
     }
 
@@ -200,7 +228,14 @@ impl Detector {
             }
             let end = block.next().0.min(self.lease.position.0);
             for record in block.records(self.position).take_while(|it| it.sequence.0 < end) {
-                self.take_record(record.kind, record.bytes, record.sequence.0);
+                match record.kind {
+                    RecordKind::Event => {
+                        if let Some(event) = EventView::of(record.bytes) {
+                            self.engine.process(&event, record.sequence.0);
+                        }
+                    }
+                    kind => self.take_control(kind, record.bytes),
+                }
             }
             self.position = Position(end);
             self.engine.take(&mut discarded);
@@ -219,62 +254,60 @@ impl Detector {
         Ok(())
     }
 
-    fn read_block(&self, stop: &AtomicBool) -> ReadBlock {
-        let mut pause = RETRY.0;
-        loop {
-            match self.parts.log.read(PARTITION, self.position) {
-                Ok(block) => return block,
-                Err(error) => {
-                    tracing::error!(reason = %chain(&error), "The log cannot be read; it is tried again");
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(RETRY.1);
-                    if stop.load(Ordering::Relaxed) {
-                        return ReadBlock::new(model::place::Sequence(self.position.0), 0, Arc::from([]));
-                    }
-                }
+    fn detect(&mut self, ready: &Ready, shared: &Shared) {
+        let mut at = 0;
+        for record in ready.block.records(self.position) {
+            if record.kind != RecordKind::Event {
+                self.take_control(record.kind, record.bytes);
+                shared.set_rules(self.engine.rules().clone());
+                continue;
             }
+            let number = at;
+            at += 1;
+            let Some(event) = EventView::of(record.bytes) else { continue };
+            if Arc::ptr_eq(&ready.rules, self.engine.rules()) {
+                self.engine.take_in(&ready.matches, number, &event, record.sequence.0);
+            } else {
+                self.engine.process(&event, record.sequence.0);
+            }
+            self.count_event(&event);
         }
-    }
-
-    fn detect(&mut self, block: &ReadBlock) {
-        for record in block.records(self.position) {
-            self.take_record(record.kind, record.bytes, record.sequence.0);
-        }
-        self.position = block.next();
+        self.position = ready.block.next();
         if self.engine.has_changes() {
             self.gather();
         }
     }
 
-    fn take_record(&mut self, kind: RecordKind, bytes: &[u8], sequence: u64) {
-        match kind {
-            RecordKind::Event => {
-                let Some(event) = EventView::of(bytes) else { return };
-                self.engine.process(&event, sequence);
-                self.events_since_snapshot += 1;
-                let input = event.text(TextField::Input).unwrap_or_default();
-                match self.detected.get_mut(input) {
-                    Some(count) => *count += 1,
-                    None => {
-                        self.detected.insert(input.to_owned(), 1);
-                    }
-                }
-            }
-            RecordKind::Engine => {
-                let digest = String::from_utf8_lossy(bytes);
-                if digest == self.engine.rules().digest {
-                    return;
-                }
-                let Some(rules) = (self.parts.rules_by_digest)(&digest) else {
-                    tracing::warn!(%digest, "The rules of this place in the log are not kept; it goes on with the present ones");
-                    return;
-                };
-                self.gather();
-                tracing::info!(%digest, rules = rules.active(), "Took rules into force");
-                self.engine.replace_rules(rules);
-            }
-            _ => {}
+    fn count_event(&mut self, event: &EventView<'_>) {
+        self.events_since_snapshot += 1;
+        if event.received.is_none_or(|it| event.time <= it) {
+            self.newest_event = self.newest_event.max(Some(event.time));
         }
+        let input = event.text(TextField::Input).unwrap_or_default();
+        match self.detected.get_mut(input) {
+            Some(count) => *count += 1,
+            None => {
+                self.detected.insert(input.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Takes a record that is no event.
+    fn take_control(&mut self, kind: RecordKind, bytes: &[u8]) {
+        if kind != RecordKind::Engine {
+            return;
+        }
+        let digest = String::from_utf8_lossy(bytes);
+        if digest == self.engine.rules().digest {
+            return;
+        }
+        let Some(rules) = (self.parts.rules_by_digest)(&digest) else {
+            tracing::warn!(%digest, "The rules of this place in the log are not kept; it goes on with the present ones");
+            return;
+        };
+        self.gather();
+        tracing::info!(%digest, rules = rules.active(), "Took rules into force");
+        self.engine.replace_rules(rules);
     }
 
     /// Takes what the engine has to say.
@@ -411,7 +444,10 @@ impl Detector {
         done.rows += alerts.len() as u64;
         done.trouble = None;
         for alert in raised {
-            *done.raised.entry((alert.rule_id.clone(), alert.severity.as_str())).or_default() += 1;
+            *done
+                .raised
+                .entry((alert.rule_id.clone(), alert.detector.clone(), alert.severity.as_str()))
+                .or_default() += 1;
         }
         if let Some(received) = received {
             done.latency.observe(now().since(received), 1);
@@ -428,6 +464,7 @@ impl Detector {
         done.ahead = counters.ahead;
         done.evicted_keys = counters.evicted_keys;
         done.keys = counters.keys;
+        done.newest_event = self.newest_event;
         done.matches = matches.collect();
     }
 

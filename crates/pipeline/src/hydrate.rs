@@ -12,12 +12,14 @@ use hashbrown::HashMap;
 use model::alert::{Alert, AlertStatus, EvidenceRef};
 use model::entity::{EntityKind, parse_ip};
 use model::event::{EventView, TextField};
-use model::id::EventId;
+use model::id::{AlertId, EventId};
 use model::place::{PartitionId, Position, Sequence};
 use normalize::output::event001;
 
 /// How many blocks are kept: evidence lies close together.
 const BLOCKS_MAX: usize = 8;
+/// For how many alerts what they copied is remembered: one that grows is stored again and again.
+const COPIED_MAX: usize = 10_000;
 /// How many ids of events are remembered: an alert that grows tells of the same ones again.
 const IDS_MAX: usize = 100_000;
 
@@ -70,11 +72,13 @@ pub struct Hydrator<S> {
     /// Where the events are.
     pub events: S,
     ids: HashMap<u64, EventId>,
+    /// By alert: the number of its first event, and what was copied from it.
+    copied: HashMap<AlertId, (u64, Copied)>,
     index: MemberIndex,
 }
 
 /// What an alert copies from its first event.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Copied {
     client_ip: Option<IpAddr>,
     dst_ip: Option<IpAddr>,
@@ -90,7 +94,7 @@ impl<S: EventSource> Hydrator<S> {
     /// Looks events up in `events`.
     #[must_use]
     pub fn new(events: S) -> Self {
-        Self { events, ids: HashMap::new(), index: MemberIndex::default() }
+        Self { events, ids: HashMap::new(), copied: HashMap::new(), index: MemberIndex::default() }
     }
 
     /// Makes an alert whole.
@@ -159,6 +163,9 @@ impl<S: EventSource> Hydrator<S> {
     fn copied(&mut self, change: &AlertChange, rules: &Rules) -> Copied {
         let mut copied = Copied::default();
         let Some(first) = change.counted.evidence.first() else { return copied };
+        if let Some((_, known)) = self.copied.get(&change.id).filter(|it| it.0 == first.sequence) {
+            return known.clone();
+        }
         let index = &mut self.index;
         self.events.with_event(Sequence(first.sequence), &mut |view| {
             let text = |field| view.text(field).map(str::to_owned);
@@ -177,6 +184,10 @@ impl<S: EventSource> Hydrator<S> {
                 copied.matched = rules.set.explain(rule, &fields);
             }
         });
+        if COPIED_MAX <= self.copied.len() {
+            self.copied.clear();
+        }
+        self.copied.insert(change.id, (first.sequence, copied.clone()));
         copied
     }
 }

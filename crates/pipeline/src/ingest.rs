@@ -230,18 +230,18 @@ impl Writer {
             planned.push(self.plan(&waiting.submission, &mut in_group, &mut keys_in_group));
         }
         let has_records = !self.block.is_empty();
-        if has_records {
-            self.plan_counts(&group, &planned);
-        } else if self.counts_written.elapsed() < COUNTS_DELAY {
+        if !has_records {
             self.count(&group, &planned);
-            self.answer(group, planned, 0);
-            return None;
-        } else {
-            self.count(&group, &planned);
-            self.write_counts();
+            self.defer(&group, &planned);
+            if COUNTS_DELAY <= self.counts_written.elapsed() {
+                self.write_counts();
+            }
             self.answer(group, planned, 0);
             return None;
         }
+        self.plan_counts(&group, &planned);
+        // Before the append: detection may be through with them before we come back to count.
+        self.add_pending(&group, &planned, u64::saturating_add);
         match self.log.append(PartitionId(0), &mut self.block, now()) {
             Ok(first) => {
                 failpoint::visit("ingest.before_answer");
@@ -254,6 +254,7 @@ impl Writer {
             }
             Err(error) => {
                 self.refused_written = u64::MAX;
+                self.add_pending(&group, &planned, u64::saturating_sub);
                 for waiting in group {
                     // A sender that is gone needs no answer.
                     let _ = waiting.answer.send(Err(IngestError::Unwritable));
@@ -339,20 +340,26 @@ impl Writer {
     }
 
     /// Changes the ledger that everybody sees.
-    fn count(&mut self, group: &[Waiting], planned: &[Planned]) {
+    fn count(&self, group: &[Waiting], planned: &[Planned]) {
+        apply(&mut self.ledger.book().inputs, group, planned);
+    }
+
+    /// Remembers the inputs whose counts go with the next write.
+    fn defer(&mut self, group: &[Waiting], planned: &[Planned]) {
+        let changed = group.iter().zip(planned).filter(|(_, plan)| 0 < plan.counts.received());
+        self.unwritten.extend(changed.map(|(waiting, _)| waiting.submission.input.to_string()));
+    }
+
+    /// Changes how many events wait for detection, by input.
+    fn add_pending(&self, group: &[Waiting], planned: &[Planned], change: fn(u64, u64) -> u64) {
         let mut book = self.ledger.book();
-        apply(&mut book.inputs, group, planned);
-        for (waiting, plan) in group.iter().zip(planned) {
+        for (waiting, plan) in group.iter().zip(planned).filter(|it| 0 < it.1.counts.stored) {
             let input = &*waiting.submission.input;
-            if 0 < plan.counts.stored {
-                match book.pending.get_mut(input) {
-                    Some(pending) => *pending += plan.counts.stored,
-                    None => {
-                        book.pending.insert(input.to_owned(), plan.counts.stored);
-                    }
+            match book.pending.get_mut(input) {
+                Some(pending) => *pending = change(*pending, plan.counts.stored),
+                None => {
+                    book.pending.insert(input.to_owned(), change(0, plan.counts.stored));
                 }
-            } else if 0 < plan.counts.received() {
-                self.unwritten.insert(input.to_owned());
             }
         }
     }

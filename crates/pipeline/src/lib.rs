@@ -1,5 +1,6 @@
 //! The loops between the edges and the pure crates: dedupe, append, acknowledge, ledger; read, detect, commit.
 
+mod ahead;
 pub mod detect;
 pub mod hydrate;
 pub mod ingest;

@@ -64,8 +64,8 @@ pub struct Done {
     pub keys: u64,
     /// Rows of alerts written to the store.
     pub rows: u64,
-    /// Alerts raised, by rule and severity.
-    pub raised: BTreeMap<(String, &'static str), u64>,
+    /// Alerts raised, by rule, detector and severity.
+    pub raised: BTreeMap<(String, String, &'static str), u64>,
     /// Events matched, by rule.
     pub matches: Vec<(String, u64)>,
     /// The newest time of an event that is not ahead.

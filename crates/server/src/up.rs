@@ -108,7 +108,12 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
     let is_tls = config.tls.is_some();
-    routes.extend(own::routes(&Arc::new(Own { store: core.store.clone(), auth: auth.clone(), is_tls })));
+    routes.extend(own::routes(&Arc::new(Own {
+        store: core.store.clone(),
+        auth: auth.clone(),
+        is_tls,
+        log_tag: core.log.tag(),
+    })));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
@@ -128,9 +133,9 @@ impl Assembly {
 fn status_source(progress: Arc<Progress>, loaded: Arc<Loaded>, started_at: Timestamp) -> console::state::StatusSource {
     Arc::new(move || {
         let done = progress.done().clone();
-        let raised = done.raised.iter().map(|((rule, severity), count)| Raised {
+        let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
             rule: rule.clone(),
-            detector: format!("RuleBased({rule})"),
+            detector: detector.clone(),
             severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
             count: *count,
         });

@@ -3,6 +3,8 @@
 //! Events are made by the same readers as live ones and go through the same engine, in process. Each case runs twice:
 //! alerts taken at the end, and alerts taken after every event. What comes of it must be the same.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -27,6 +27,8 @@ pub(crate) struct Own {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) is_tls: bool,
+    /// The tag in the event ids that the log made.
+    pub(crate) log_tag: u64,
 }
 
 const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
@@ -266,7 +268,7 @@ fn export_alerts(own: &Own, request: &Request) -> Answer {
     let mut see = |alert: &backends::store::StoredAlert| match format {
         "csv" => out.push_str(&console::csv::row(alert)),
         "canonical" => {
-            out.push_str(&console::alerts::alert_canonical(&alert.alert));
+            out.push_str(&console::alerts::alert_canonical(&alert.alert, own.log_tag));
             out.push('\n');
         }
         _ => {

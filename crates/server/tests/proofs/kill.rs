@@ -4,10 +4,11 @@
 //! | what would break it | where it is kept | what sees it |
 //! |---|---|---|
 //! | repeated events are stored again | `pipeline/seen.rs`, filled from the log at the start | `deliver_again`, `check_stored_once`, `check_ledger` |
-//! | the answer comes before the write | `pipeline/ingest.rs`, the thread that appends | `check_stored_once`, at `log.before_write` |
+//! | the answer comes before the write | `pipeline/ingest.rs`, the thread that appends | the large batch; the full disk in `overload.rs` |
 //! | the answer comes before the sync | the log's `append` | not here: the system survives the process; `power_loss` of the log |
-//! | alerts are stored without their position, or by a former owner | the store's `commit`: one transaction, with the epoch | `check_same_alerts`, at `store.before_commit`; conformance of the store |
-//! | the position moves before the alerts are stored | `pipeline/detect.rs`, `commit_all` | `check_same_alerts`, at `detect.before_commit` |
+//! | alerts and position are not stored together | the store's `commit`: one transaction | the alert that nothing follows, at `store.before_commit` |
+//! | a former owner stores | the epoch and position in that `commit` | not here: conformance of the store |
+//! | the position moves before the alerts are stored | `pipeline/detect.rs`, `commit_all` | the alert that nothing follows, at `detect.before_commit` |
 //! | state of windows is lost or counts twice | `pipeline/detect.rs`, replay from the snapshot | `check_same_alerts` |
 //! | a half snapshot is read | `pipeline/snapshot.rs`, renamed when whole | `check_same_alerts`, at `snapshot.before_rename` |
 //! | counts drift from the log | the marks of the ledger, in the same write as the events | `check_ledger` |
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::checks::{check_ledger, check_same_alerts, check_stored_once};
+use crate::support::corpus::{BASE_MS, access_log, incompressible};
 use crate::support::random::Random;
 use crate::support::sender::{Sender, Sent, Target, run_all, send_calmly};
 use crate::support::server::{Server, Start, new_folder};
@@ -39,6 +41,12 @@ const EVENTS_AT_FAILPOINT: usize = 120;
 /// How long a failpoint may take to be reached.
 #[cfg(debug_assertions)]
 const FAILPOINT_WITHIN: Duration = Duration::from_secs(30);
+/// How long detection may take to store the alert of one batch.
+#[cfg(debug_assertions)]
+const LAST_COMMIT_WITHIN: Duration = Duration::from_millis(800);
+/// How many large batches are sent, and how many events each has: about 4 MiB.
+const LARGE_BATCHES: usize = 3;
+const LARGE_BATCH: usize = 4000;
 /// Every place at which the process can be told to end.
 const FAILPOINTS: [&str; 9] = [
     "detect.after_commit",
@@ -99,13 +107,6 @@ fn check_disturbed(disturb: impl FnOnce(&Start, &Target)) {
         target.moved_to(server.port);
         server
     });
-        &mut std::io::stderr(),
-        format_args!(
-            "T run {:?} {:?}\n",
-            t.elapsed(),
-            senders.iter().map(|it| (it.sent.len(), it.redelivered, it.redelivered_across)).collect::<Vec<_>>()
-        ),
-    );
     let alerts = check_everything(&server, &senders);
     let across: usize = senders.iter().map(|it| it.redelivered_across).sum();
     assert!(0 < across, "nothing was sent again after a restart");
@@ -148,13 +149,8 @@ fn an_acknowledgement_is_kept_though_the_process_ends_in_the_same_instant() {
     let start = Start::on(&folder.path().join("data"));
     let mut sent = Vec::new();
     for number in 0..5_u32 {
-        let event = crate::support::corpus::access_log(
-            &format!("instant-{number}"),
-            crate::support::corpus::BASE_MS + i64::from(number),
-            "198.19.99.9",
-            401,
-            "/login",
-        );
+        let ms = BASE_MS + i64::from(number);
+        let event = access_log(&format!("instant-{number}"), ms, "198.19.99.9", 401, "/login");
         let server = start.must();
         let reply = server.call("POST", "/logs", &event.body);
         server.kill();
@@ -166,6 +162,53 @@ fn an_acknowledgement_is_kept_though_the_process_ends_in_the_same_instant() {
     check_stored_once(&server, &sent);
     let alerts = server.canonical_export();
     assert!(alerts.contains(r#""rule_id":"bruteforce""#), "the fifth refusal completes the rule: {alerts}");
+}
+
+/// Appending it takes far longer than killing: an answer before the write would be found out.
+#[test]
+fn a_large_batch_is_kept_though_the_process_ends_right_after_the_answer() {
+    let folder = new_folder();
+    let start = Start::on(&folder.path().join("data"));
+    let mut sent = 0;
+    for round in 0..LARGE_BATCHES {
+        let events: Vec<Sent> = (0..LARGE_BATCH).map(|it| incompressible(round * LARGE_BATCH + it)).collect();
+        let body: String = events.iter().map(|it| format!("{}\n", it.body)).collect();
+        let server = start.must();
+        let reply = server.call("POST", "/v1/events", &body);
+        server.kill();
+        assert_eq!(reply.status, 202, "{reply:?}");
+        sent += events.len();
+        check_ledger(&start.must().settled_ledger(), sent);
+    }
+}
+
+/// The alert of one batch is stored though the process ends while it stores it, and no later event brings it up again.
+#[test]
+#[cfg(debug_assertions)]
+fn an_alert_that_nothing_follows_is_stored_after_every_failpoint() {
+    let refused = |it: i64| access_log(&format!("last-{it}"), BASE_MS + it * 1000, "198.19.98.8", 401, "/login");
+    let body: String = (0..5).map(|it| format!("{}\n", refused(it).body)).collect();
+    let export_after = |failpoint: Option<String>| {
+        let folder = new_folder();
+        let start = Start::on(&folder.path().join("data"));
+        if failpoint.is_some()
+            && let Ok(server) = (Start { failpoint, ..start.clone() }).start()
+        {
+            server.call_and_end(&body, LAST_COMMIT_WITHIN);
+        }
+        let server = start.must();
+        // It was not acknowledged, or is a duplicate now.
+        assert_eq!(server.call("POST", "/v1/events", &body).status, 202);
+        server.canonical_export()
+    };
+    let calm = export_after(None);
+    for name in FAILPOINTS {
+        // The first commits may be of the position alone.
+        for visits in 1..=3 {
+            let what = format!("{name}:{visits}");
+            check_same_alerts(&export_after(Some(what.clone())), &calm, &what);
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::support::checks::{check_ledger, check_stored_once};
-use crate::support::corpus::{BASE_MS, access_log};
+use crate::support::corpus::incompressible;
 use crate::support::http::Reply;
 use crate::support::sender::Sent;
 use crate::support::server::{Server, Start, command, new_folder};
@@ -18,9 +18,8 @@ use crate::support::server::{Server, Start, command, new_folder};
 /// The size of the small disk, in MiB, and of the file that makes it smaller still.
 const DISK_MIB: usize = 8;
 const BALLAST_MIB: usize = 4;
-/// How many events a batch has, and how long the path of each is: a batch is about 100 KiB.
+/// How many events a batch has: about 100 KiB.
 const BATCH: usize = 100;
-const PATH_CHARS: usize = 900;
 /// How many batches are sent at most until the disk must be full.
 const BATCHES_MAX: usize = 400;
 /// How long it may take until it goes on by itself.
@@ -59,14 +58,7 @@ impl Drop for SmallDisk {
 }
 
 fn batch_of(number: usize) -> Vec<Sent> {
-    let event = |at: usize| {
-        // Paths that do not compress well, or the disk would never be full.
-        let mut random = crate::support::random::Random((number * BATCH + at) as u64);
-        let path: String = (0..PATH_CHARS).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect();
-        let ms = BASE_MS + (number * BATCH + at) as i64 * 700;
-        access_log(&format!("full-{number:04}-{at:03}"), ms, "198.19.77.7", 401, &format!("/{path}"))
-    };
-    (0..BATCH).map(event).collect()
+    (0..BATCH).map(|it| incompressible(number * BATCH + it)).collect()
 }
 
 fn post(server: &Server, batch: &[Sent]) -> Reply {

@@ -38,6 +38,14 @@ pub(crate) fn message(id: &str, ms: i64, address: &str, text: &str) -> Sent {
     sent(id, address, &body)
 }
 
+/// A refused request with a long path that does not compress, about 1 KiB; `number` makes it and its id.
+pub(crate) fn incompressible(number: usize) -> Sent {
+    let mut random = Random(number as u64);
+    let path: String = (0..900).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect();
+    let ms = BASE_MS + number as i64 * 700;
+    access_log(&format!("long-{number:06}"), ms, "198.19.77.7", 401, &format!("/{path}"))
+}
+
 fn sent(id: &str, address: &str, body: &Value) -> Sent {
     Sent { id: id.to_owned(), entity: address.to_owned(), body: body.to_string() }
 }

@@ -198,6 +198,13 @@ impl Server {
         );
     }
 
+    /// Sends events, answered or not, and ends the process when it has not ended by itself within `limit`.
+    pub(crate) fn call_and_end(mut self, body: &str, limit: Duration) {
+        // The process may end in the middle of it.
+        let _ = Connection::open(self.port).and_then(|mut it| it.call("POST", "/v1/events", body.as_bytes()));
+        let _ = self.wait(limit);
+    }
+
     fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let started = Instant::now();
         loop {
