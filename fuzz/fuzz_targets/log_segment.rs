@@ -1,0 +1,14 @@
+//! A segment of the log, walked over frame by frame.
+
+#![no_main]
+
+use backends::log::embedded::segment::{SegmentHead, walk};
+use libfuzzer_sys::fuzz_target;
+use model::place::Sequence;
+use model::time::Timestamp;
+
+fuzz_target!(|bytes: &[u8]| {
+    let decoded = SegmentHead::decode(bytes, "fuzz.seg").ok().flatten();
+    let head = decoded.unwrap_or(SegmentHead { first: Sequence(0), tag: 0, made: Timestamp(0) });
+    let _ = walk(bytes, &head, "fuzz.seg", None, |_, _| {});
+});
