@@ -148,7 +148,7 @@ impl Engine {
             "clock-ahead",
             Severity::Medium,
             "Events of this input bear times more than five minutes after their receipt. They meet single-event rules only and enter \
-             no window: brute force and floods in them are not seen. Set the sender's clock, or say `skew` for the input.",
+             no window: brute force and floods in them are not seen. Set the sender's clock.",
         );
         Self {
             matches: vec![0; rules.rules.len()],

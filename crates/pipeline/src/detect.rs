@@ -36,12 +36,17 @@ use crate::snapshot::{self, Snapshot};
 const IDLE: Duration = Duration::from_millis(500);
 /// How long the log must be silent before what waits is stored, as far as the row budget allows.
 const SILENCE_SHORT: Duration = Duration::from_millis(10);
-/// How long it must be silent before everything is stored.
+/// How long it must be silent before more is stored than the budget allows.
 const SILENCE_LONG: Duration = Duration::from_millis(250);
+/// How many alerts that is at most; for more it must be silent for longer.
+const ALERTS_AFTER_SILENCE: usize = 500;
+/// How long it must be silent before everything is stored, however much.
+const SILENCE_LONGEST: Duration = Duration::from_secs(2);
 /// While events keep coming, the position is stored this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
-/// Alerts that only grow are stored after this long, whatever the budget.
-const GROWTH_DELAY_MAX: Duration = Duration::from_secs(20);
+/// Alerts that only grow are stored after this long, whatever the budget: the position waits for them, and a restart
+/// goes back to the position.
+const GROWTH_DELAY_MAX: Duration = Duration::from_secs(60);
 /// How many rows of growing alerts may be written a second, on average.
 const ROWS_PER_SECOND: f64 = 60.0;
 /// How many unspent rows are saved up.
@@ -334,7 +339,9 @@ impl Detector {
             return Ok(());
         }
         let is_affordable = self.waiting.len() as f64 <= self.rows_saved() + self.fresh as f64;
-        if is_stopping || SILENCE_LONG <= silence || (SILENCE_SHORT <= silence && is_affordable) {
+        let is_silent =
+            SILENCE_LONGEST <= silence || (SILENCE_LONG <= silence && self.waiting.len() <= ALERTS_AFTER_SILENCE);
+        if is_stopping || is_silent || (SILENCE_SHORT <= silence && is_affordable) {
             self.commit_all()
         } else if 0 < self.fresh {
             if is_affordable { self.commit_all() } else { self.commit_fresh() }

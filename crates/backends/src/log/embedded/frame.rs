@@ -117,7 +117,11 @@ pub fn check(bytes: &[u8]) -> Option<Head> {
         flags: word(32)?,
     };
     let (body_bytes, raw_bytes) = (found.body_bytes as usize, found.raw_bytes as usize);
-    if found.count == 0 || BODY_BYTES_MAX < body_bytes || BODY_BYTES_MAX < raw_bytes {
+    if found.count == 0
+        || found.first.0.checked_add(u64::from(found.count)).is_none()
+        || BODY_BYTES_MAX < body_bytes
+        || BODY_BYTES_MAX < raw_bytes
+    {
         return None;
     }
     let body = bytes.get(HEAD_BYTES..HEAD_BYTES + body_bytes)?;
