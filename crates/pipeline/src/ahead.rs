@@ -15,8 +15,8 @@ use model::place::{PartitionId, Position};
 
 use crate::ingest::chain;
 
-/// How many blocks may be ready. Each is about a mebibyte at most.
-pub(crate) const BLOCKS_MAX: usize = 4;
+/// How many blocks may be ready. Each is some hundred kilobytes at most.
+pub(crate) const BLOCKS_MAX: usize = 32;
 /// How long to wait for more before looking whether it is time to end.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long to wait before a log that cannot be read is tried again.

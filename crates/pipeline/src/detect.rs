@@ -42,6 +42,8 @@ const SILENCE_LONG: Duration = Duration::from_millis(250);
 const ALERTS_AFTER_SILENCE: usize = 500;
 /// How long it must be silent before everything is stored, however much.
 const SILENCE_LONGEST: Duration = Duration::from_secs(2);
+/// While events keep coming, new alerts are stored this often: each time costs a sync.
+const FRESH_EVERY: Duration = Duration::from_millis(15);
 /// While events keep coming, the position is stored this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 /// Alerts that only grow are stored after this long, whatever the budget: the position waits for them, and a restart
@@ -116,6 +118,7 @@ pub struct Detector {
     rows_saved: f64,
     rows_saved_at: Instant,
     committed_at: Instant,
+    stored_at: Instant,
     grown_since: Option<Instant>,
     snapshot_at: Instant,
     events_since_snapshot: u64,
@@ -159,6 +162,7 @@ impl Detector {
             rows_saved: ROWS_SAVED_MAX,
             rows_saved_at: now,
             committed_at: now,
+            stored_at: now,
             grown_since: None,
             snapshot_at: now,
             events_since_snapshot: 0,
@@ -354,6 +358,9 @@ impl Detector {
     fn commit_under_load(&mut self) -> Result<(), DetectError> {
         let is_affordable = self.waiting.len() as f64 <= self.rows_saved() + self.fresh as f64;
         let is_overdue = self.grown_since.is_some_and(|it| GROWTH_DELAY_MAX < it.elapsed());
+        if self.stored_at.elapsed() < FRESH_EVERY {
+            return Ok(());
+        }
         if is_overdue || (is_affordable && (0 < self.fresh || COMMIT_EVERY < self.committed_at.elapsed())) {
             self.commit_all()
         } else if 0 < self.fresh {
@@ -426,6 +433,7 @@ impl Detector {
             }
         };
         failpoint::visit("detect.after_commit");
+        self.stored_at = Instant::now();
         self.lease.position = to;
         let raised: Vec<Alert> = alerts.iter().filter(|it| committed.raised.contains(&it.id)).cloned().collect();
         self.count_stored(&alerts, &raised, &changes);

@@ -17,7 +17,7 @@ use model::place::{PartitionId, Position, Sequence};
 use normalize::output::event001;
 
 /// How many blocks are kept: evidence lies close together.
-const BLOCKS_MAX: usize = 8;
+const BLOCKS_MAX: usize = 32;
 /// For how many alerts what they copied is remembered: one that grows is stored again and again.
 const COPIED_MAX: usize = 10_000;
 /// How many ids of events are remembered: an alert that grows tells of the same ones again.

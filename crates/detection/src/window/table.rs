@@ -14,7 +14,7 @@ use crate::snapshot::{Decoder, Encoder};
 pub type KeyHash = u128;
 
 /// The share of the keys that make room at once, as a divisor: looking for them costs a walk over all.
-const EVICTED_PART: usize = 8;
+const EVICTED_PART: usize = 4;
 /// Rules with a threshold above this lose so little with a single event that it is not kept.
 const SEEDED_THRESHOLD_MAX: u32 = 5;
 
@@ -178,7 +178,7 @@ impl<W: KeyWindow> Table<W> {
         !self.changed.is_empty() || !self.finished.is_empty()
     }
 
-    /// Evicts an eighth of the keys: first those too old to matter, then those with the fewest events, then the
+    /// Evicts a quarter of the keys: first those too old to matter, then those with the fewest events, then the
     /// longest untouched. One that rests on a single event becomes a seed; a key with an alert to take stays.
     fn make_room(&mut self) {
         let dead_before = self.newest.0.saturating_sub(2 * self.terms.span.saturating_add(self.terms.lateness));

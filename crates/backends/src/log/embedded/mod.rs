@@ -26,8 +26,8 @@ use self::segment::{SegmentHead, Walk, first_of_name, index_name_of, name_of, re
 use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, RecordKind, Search};
 use crate::failpoint;
 
-/// Blocks are framed in parts of about this many bytes, so that a reader unpacks no more than it needs.
-const FRAME_BYTES: usize = 1 << 20;
+/// Blocks are framed in parts of about this many bytes: to look one event up, one of them is unpacked.
+const FRAME_BYTES: usize = 128 << 10;
 /// How much of the newest records is kept in memory: a detector that keeps up never reads a file.
 const TAIL_BYTES_MAX: usize = 24 << 20;
 /// How many groups one call of `search` looks at, so that no question holds a thread for long.
