@@ -12,6 +12,7 @@ pub mod segment;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use model::event::{EventFlags, EventView, set_id, take_varint};
@@ -30,6 +31,8 @@ use crate::failpoint;
 const FRAME_BYTES: usize = 128 << 10;
 /// How much of the newest records is kept in memory: a detector that keeps up never reads a file.
 const TAIL_BYTES_MAX: usize = 24 << 20;
+/// An index with fewer groups is written at once; a larger one by a thread of its own.
+const GROUPS_INLINE_MAX: usize = 500;
 /// How many groups one call of `search` looks at, so that no question holds a thread for long.
 const SEARCH_GROUPS_MAX: usize = 2000;
 
@@ -60,6 +63,8 @@ pub struct EmbeddedLog {
     state: Mutex<State>,
     /// The segments whose index was found whole, or was built anew.
     checked: Mutex<HashSet<Sequence>>,
+    /// The indexes that are being written.
+    sealing: Mutex<BTreeMap<Sequence, thread::JoinHandle<()>>>,
     grown: Condvar,
 }
 
@@ -154,6 +159,7 @@ impl EmbeddedLog {
             writer: Mutex::new(Writer { framer: Framer::new(), frames: Vec::new(), offset }),
             state: Mutex::new(state),
             checked: Mutex::default(),
+            sealing: Mutex::default(),
             grown: Condvar::new(),
         };
         Ok(log)
@@ -251,22 +257,26 @@ impl EmbeddedLog {
         }) else {
             return;
         };
-        self.write_index(active.first, &active.index.encode(active.appended));
         // The rest of the reserved room is given back.
         let _ = active.file.set_len(bytes);
+        if active.index.groups.len() < GROUPS_INLINE_MAX {
+            write_index(self.files.as_ref(), active.first, &active.index.encode(active.appended));
+            return;
+        }
+        // Sorting and syncing a large index takes longer than anybody should wait for an append.
+        let (files, first) = (self.files.clone(), active.first);
+        let write = move || write_index(files.as_ref(), first, &active.index.encode(active.appended));
+        // Without a thread the index is built anew where it is asked for.
+        if let Ok(thread) = thread::Builder::new().name("index".into()).spawn(write) {
+            locked(&self.sealing).insert(first, thread);
+        }
     }
 
-    /// Writes the index of a full segment. When that fails it is built anew where it is asked for.
-    fn write_index(&self, first: Sequence, content: &[u8]) {
-        let name = index_name_of(first);
-        let temporary = format!("{name}.tmp");
-        let written = self.files.create(&temporary, 0).and_then(|file| {
-            file.write_at(content, 0)?;
-            file.sync()
-        });
-        if written.and_then(|()| self.files.rename(&temporary, &name)).is_err() {
-            let _ = self.files.remove(&temporary);
-        }
+    /// Waits for the index of a segment that is being written.
+    fn await_index(&self, first: Sequence) {
+        let writing = locked(&self.sealing).remove(&first);
+        // A thread that panicked has written nothing: the index is built anew.
+        let _ = writing.map(thread::JoinHandle::join);
     }
 
     /// Makes synced frames visible: index, tail, end, marks.
@@ -312,6 +322,7 @@ impl EmbeddedLog {
             }
         }
         for first in removed {
+            self.await_index(first);
             // What cannot be removed now is found again at the next start.
             let _ = self.files.remove(&name_of(first));
             let _ = self.files.remove(&index_name_of(first));
@@ -367,6 +378,7 @@ impl EmbeddedLog {
 
     /// Opens the index of a full segment; builds it anew when it is lost.
     fn index_of(&self, first: Sequence) -> Option<IndexFile> {
+        self.await_index(first);
         let name = index_name_of(first);
         let end = locked(&self.state).sealed.iter().find(|it| it.first == first)?.summary.end;
         let is_checked = locked(&self.checked).contains(&first);
@@ -379,7 +391,7 @@ impl EmbeddedLog {
         let content = walked.index.encode(walked.appended);
         // Of two that build it, one writes it.
         let mut checked = locked(&self.checked);
-        self.write_index(first, &content);
+        write_index(self.files.as_ref(), first, &content);
         checked.insert(first);
         IndexFile::open(Box::new(Memory(content)))
     }
@@ -437,6 +449,29 @@ impl EmbeddedLog {
         }
         let name = name_of(first);
         self.files.open(&name).map(Arc::from).map_err(io_error("open", &name))
+    }
+}
+
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        let writing = std::mem::take(&mut *locked(&self.sealing));
+        for thread in writing.into_values() {
+            // What was not written is built anew at the next start.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Writes the index of a full segment. When that fails it is built anew where it is asked for.
+fn write_index(files: &dyn Files, first: Sequence, content: &[u8]) {
+    let name = index_name_of(first);
+    let temporary = format!("{name}.tmp");
+    let written = files.create(&temporary, 0).and_then(|file| {
+        file.write_at(content, 0)?;
+        file.sync()
+    });
+    if written.and_then(|()| files.rename(&temporary, &name)).is_err() {
+        let _ = files.remove(&temporary);
     }
 }
 
