@@ -198,6 +198,8 @@ struct Planned {
 
 enum Outcome {
     Store,
+    /// The same request stands before it in the group: its answer is that one's.
+    RepeatOfGroup,
     Repeat(Receipt),
     Refuse(IngestError),
 }
@@ -275,8 +277,12 @@ impl Writer {
             let named = (submission.input.clone(), once.key.clone());
             let known = self.answers.get(&submission.input, once);
             match known.or_else(|| keys_in_group.get(&named).map(|body| (*body == once.body).then(Receipt::default))) {
-                // The same key twice in one group: every id is derived from it, so the events are duplicates below.
-                Some(Some(receipt)) if !receipt.is_repeated => {}
+                Some(Some(receipt)) if !receipt.is_repeated => {
+                    plan.counts.duplicate = submission.events.len() as u64;
+                    plan.counts.rejected = submission.rejected;
+                    plan.outcome = Outcome::RepeatOfGroup;
+                    return plan;
+                }
                 Some(Some(receipt)) => {
                     plan.counts.duplicate = receipt.ids.len() as u64 + receipt.duplicate;
                     plan.counts.rejected = submission.rejected;
@@ -407,6 +413,11 @@ impl Writer {
                         self.answers.put(&waiting.submission.input, once, &receipt);
                     }
                     Ok(receipt)
+                }
+                Outcome::RepeatOfGroup => {
+                    let first =
+                        waiting.submission.once.as_ref().and_then(|it| self.answers.get(&waiting.submission.input, it));
+                    Ok(first.flatten().unwrap_or_default())
                 }
                 Outcome::Repeat(receipt) => Ok(receipt),
                 Outcome::Refuse(error) => Err(error),

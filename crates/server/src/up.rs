@@ -107,7 +107,8 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
-    let is_tls = config.tls.is_some();
+    // Behind a proxy that speaks TLS the browser does, too.
+    let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
     routes.extend(own::routes(&Arc::new(Own {
         store: core.store.clone(),
         auth: auth.clone(),

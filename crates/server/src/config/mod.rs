@@ -207,6 +207,12 @@ impl Raw {
             is_behind_proxy: self
                 .get("access.plain_http", |it| one_of(it, &[("none", false), ("behind-proxy", true)]))?,
         };
+        if access.is_behind_proxy && (access.anonymous_ingest || access.anonymous_read) {
+            return Err(Failure::usage(
+                "behind a proxy everybody comes from its address: `access.anonymous_ingest` and `access.anonymous_read` must be \
+                 `none` with `access.plain_http = \"behind-proxy\"`",
+            ));
+        }
         let tls = match (self.optional_path("tls.cert"), self.optional_path("tls.key")) {
             (Some(cert), Some(key)) => Some(Tls { cert, key }),
             (None, None) => None,

@@ -154,7 +154,7 @@ impl Auth {
             Anonymous::Ingest => self.access.anonymous_ingest,
             Anonymous::Read => self.access.anonymous_read,
         };
-        if is_open && peer.is_loopback() {
+        if is_open && peer.is_loopback() && is_direct(headers) {
             self.spend(Bucket::Address(peer), self.anonymous_rate)?;
             return Ok(Caller::Anonymous);
         }
@@ -269,6 +269,14 @@ fn cookie_of(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(hyper::header::COOKIE).iter().filter_map(|it| it.to_str().ok());
     let mut pairs = cookies.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('='));
     pairs.find(|(name, value)| (*name == COOKIE || *name == COOKIE_TLS) && !value.is_empty()).map(|it| it.1.to_owned())
+}
+
+/// Whether a request without a key comes straight from a program of this host: through no proxy, and from no other
+/// site's page.
+fn is_direct(headers: &HeaderMap) -> bool {
+    let is_forwarded = ["x-forwarded-for", "forwarded", "x-real-ip", "via"].iter().any(|it| headers.contains_key(*it));
+    let is_page = headers.contains_key("origin") || headers.contains_key("sec-fetch-site");
+    !is_forwarded && (!is_page || is_same_site(headers))
 }
 
 /// Whether a browser says that a request comes from our own page.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -91,7 +92,7 @@ pub(crate) async fn serve(
                 None => connection(stream, service, Some(peer), head_timeout, stop).await,
                 Some(tls) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                        connection(stream, service, Some(peer), head_timeout, stop).await;
+                        connection_tls(stream, service, peer, head_timeout, stop).await;
                     }
                 }
             }
@@ -114,7 +115,31 @@ pub(crate) async fn serve_owner(listener: UnixListener, service: Arc<Service>, s
     }
 }
 
+/// Serves a connection without TLS: HTTP/1, whose first head must come in time, too.
 async fn connection<S>(stream: S, service: Arc<Service>, peer: Option<SocketAddr>, head_timeout: Duration, stop: Stop)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .pipeline_flush(true);
+    let answer = service_fn(move |request| answer(service.clone(), peer, request));
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    tokio::select! {
+        // How a connection ended is its sender's business.
+        _ = connection.as_mut() => return,
+        () = stopped(stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// Serves a connection over TLS: HTTP/1 or HTTP/2, as was agreed on.
+async fn connection_tls<S>(stream: S, service: Arc<Service>, peer: SocketAddr, head_timeout: Duration, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -132,16 +157,7 @@ where
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .keep_alive_interval(Duration::from_secs(20));
-    let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move {
-            let response = match peer {
-                Some(peer) => service.answer(request, peer).await,
-                None => service.answer_owner(request).await,
-            };
-            Ok::<_, Infallible>(response)
-        }
-    });
+    let answer = service_fn(move |request| answer(service.clone(), Some(peer), request));
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     tokio::select! {
@@ -150,6 +166,17 @@ where
         () = stopped(stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+async fn answer(
+    service: Arc<Service>,
+    peer: Option<SocketAddr>,
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Result<hyper::Response<http_body_util::Full<bytes::Bytes>>, Infallible> {
+    Ok(match peer {
+        Some(peer) => service.answer(request, peer).await,
+        None => service.answer_owner(request).await,
+    })
 }
 
 /// Binds the socket `name` in `folder`, however long the folder's path is; only its owner can open it.

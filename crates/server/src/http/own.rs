@@ -198,6 +198,15 @@ fn list_keys(own: &Own, _: &Request) -> Answer {
 fn create_key(own: &Own, request: &Request) -> Answer {
     let bad = |message: &str| Answer::problem(StatusCode::BAD_REQUEST, message);
     let Ok(body) = serde_json::from_slice::<Value>(&request.body) else { return bad("the body is no JSON") };
+    let Some(fields) = body.as_object() else { return bad("the body must be an object") };
+    for (name, value) in fields {
+        if !matches!(name.as_str(), "name" | "scope" | "rate" | "for") {
+            return bad("there are the fields `name`, `scope`, `rate` and `for`, and no others");
+        }
+        if !value.is_string() {
+            return bad("`name`, `scope`, `rate` and `for` are texts, as \"500/s\" and \"90d\"");
+        }
+    }
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let Some(name) = text("name").filter(|it| is_name(it)) else {
         return bad("`name` must have 1 to 100 characters, none of them a control character or a slash");

@@ -684,6 +684,8 @@ impl Log for EmbeddedLog {
         }
         let is_full = writer.offset.is_none_or(|it| self.settings.segment_bytes < it + block.len() as u64);
         if is_full {
+            // First: what retention gives back may be the room that the new segment needs.
+            self.retain(now);
             self.roll(&mut writer, now)?;
             self.retain(now);
         }
