@@ -12,6 +12,7 @@ use toml::Table;
 const CRATES: &[(&str, bool, &[&str])] = &[
     ("model", true, &[]),
     ("sigma", true, &[]),
+    ("attack", true, &[]),
     ("normalize", true, &["model"]),
     ("detection", true, &["model", "sigma"]),
     ("backends", false, &["model"]),

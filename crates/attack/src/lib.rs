@@ -1,0 +1,10 @@
+//! HTTP attack inspection: which parts of a request look like an attack, and why.
+//!
+//! Pure: no I/O, no clock, no thread. It judges what a request says, not how often or from where.
+//!
+//! The way of a request: [`request::Request`] is what is known of it, whole or as an access log has it;
+//! [`inspector::Inspector::inspect`] says what stands out, as [`report::Finding`]s with a place, an excerpt and a score.
+
+pub mod inspector;
+pub mod report;
+pub mod request;

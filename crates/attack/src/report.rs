@@ -1,0 +1,193 @@
+//! What inspection says of a request.
+
+use std::fmt;
+
+/// The kind of an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// SQL that leaves its place in a statement.
+    SqlInjection,
+    /// Script or markup that a browser would run.
+    CrossSiteScripting,
+    /// Paths that leave their folder, or name files that nobody should ask for.
+    PathTraversal,
+    /// Files or wrappers from elsewhere where a file of the application is meant.
+    FileInclusion,
+    /// Commands for a shell.
+    CommandInjection,
+    /// Code for an interpreter: PHP, Java, JavaScript, Python, LDAP, XPath and the like.
+    CodeInjection,
+    /// Expressions for a template engine.
+    TemplateInjection,
+    /// Addresses that the server is to fetch from where it should not.
+    RequestForgery,
+    /// Entities of XML that read files or fetch addresses.
+    XmlEntity,
+    /// Look-ups such as `${jndi:...}`.
+    Lookup,
+    /// Header fields and bodies that two servers would read differently, and line breaks put into them.
+    ProtocolAttack,
+    /// Tools that look for holes.
+    Scanner,
+    /// Automated clients that do not hide it.
+    Bot,
+    /// What is unusual and no attack: an odd content type, an address for a host. Never adds to the attack score.
+    Policy,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::SqlInjection,
+        Self::CrossSiteScripting,
+        Self::PathTraversal,
+        Self::FileInclusion,
+        Self::CommandInjection,
+        Self::CodeInjection,
+        Self::TemplateInjection,
+        Self::RequestForgery,
+        Self::XmlEntity,
+        Self::Lookup,
+        Self::ProtocolAttack,
+        Self::Scanner,
+        Self::Bot,
+        Self::Policy,
+    ];
+
+    /// Its word in fields and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SqlInjection => "sqli",
+            Self::CrossSiteScripting => "xss",
+            Self::PathTraversal => "traversal",
+            Self::FileInclusion => "inclusion",
+            Self::CommandInjection => "rce",
+            Self::CodeInjection => "code",
+            Self::TemplateInjection => "template",
+            Self::RequestForgery => "ssrf",
+            Self::XmlEntity => "xxe",
+            Self::Lookup => "lookup",
+            Self::ProtocolAttack => "protocol",
+            Self::Scanner => "scanner",
+            Self::Bot => "bot",
+            Self::Policy => "policy",
+        }
+    }
+
+    /// Whether it is an attack: whether its score adds to the attack score.
+    #[must_use]
+    pub const fn is_attack(self) -> bool {
+        !matches!(self, Self::Bot | Self::Policy)
+    }
+}
+
+/// Where in a request something stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// The request line as a whole: method, target, version.
+    RequestLine,
+    /// The path of the target.
+    Path,
+    /// An argument of the query, by name; the empty name for a query without names.
+    Query(String),
+    /// A header field, by name in lower case.
+    Header(String),
+    /// A cookie, by name.
+    Cookie(String),
+    /// A field of the body, by name or path (`user.name`, `items[2]`); the empty name for the body as a whole.
+    Body(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RequestLine => write!(out, "request line"),
+            Self::Path => write!(out, "path"),
+            Self::Query(name) if name.is_empty() => write!(out, "query"),
+            Self::Query(name) => write!(out, "query argument `{name}`"),
+            Self::Header(name) => write!(out, "header `{name}`"),
+            Self::Cookie(name) => write!(out, "cookie `{name}`"),
+            Self::Body(name) if name.is_empty() => write!(out, "body"),
+            Self::Body(name) => write!(out, "body field `{name}`"),
+        }
+    }
+}
+
+/// Something that stands out in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind it is.
+    pub family: Family,
+    /// The check that found it, a stable word such as `sql-tautology`: what exceptions name.
+    pub check: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// What stood there after decoding, at most [`EXCERPT_MAX`] bytes around it.
+    pub excerpt: String,
+    /// How sure the check is, 0 to 100.
+    pub confidence: u8,
+    /// What it adds to the score of its side, attack or policy.
+    pub score: u32,
+}
+
+/// How many bytes of a value a finding shows.
+pub const EXCERPT_MAX: usize = 160;
+/// The attack score at which a request is taken for an attack.
+pub const ATTACK_SCORE: u32 = 5;
+
+/// All that was found in a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What stands out, in the order in which it was come upon; at most [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// The sum of the scores of findings that are attacks; [`ATTACK_SCORE`] and above is an attack.
+    pub attack_score: u32,
+    /// How likely a program sent it, 0 to 100.
+    pub bot_score: u32,
+}
+
+/// How many findings a report holds; more of the same request say nothing new.
+pub const FINDINGS_MAX: usize = 16;
+
+impl Report {
+    /// Whether the request is taken for an attack.
+    #[must_use]
+    pub const fn is_attack(&self) -> bool {
+        ATTACK_SCORE <= self.attack_score
+    }
+
+    /// Whether nothing at all stands out.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty() && self.bot_score == 0
+    }
+
+    /// The families of the attacks in it, each once, in order.
+    #[must_use]
+    pub fn families(&self) -> Vec<Family> {
+        let mut families: Vec<Family> = self.findings.iter().map(|it| it.family).filter(|it| it.is_attack()).collect();
+        families.sort_unstable();
+        families.dedup();
+        families
+    }
+
+    /// Makes it empty and keeps the memory.
+    pub fn clear(&mut self) {
+        self.findings.clear();
+        self.attack_score = 0;
+        self.bot_score = 0;
+    }
+
+    /// Adds a finding, unless there are too many or the same check found the same family at the same place.
+    pub fn add(&mut self, finding: Finding) {
+        let is_known = self.findings.iter().any(|it| it.check == finding.check && it.place == finding.place);
+        if is_known || FINDINGS_MAX <= self.findings.len() {
+            return;
+        }
+        if finding.family.is_attack() {
+            self.attack_score += finding.score;
+        }
+        self.findings.push(finding);
+    }
+}
