@@ -35,7 +35,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(300);
 /// The bucket of the alert on clocks that run ahead: a year, so that no sender of odd times makes many.
 const AHEAD_BUCKET: i64 = 366 * 86_400 * 1_000_000_000;
 /// The encoding of a snapshot.
-const SNAPSHOT_VERSION: u64 = 1;
+const SNAPSHOT_VERSION: u64 = 2;
 /// How many rules of other tools get a number of their own; further ones share one.
 const FINDING_RULES_MAX: usize = 10_000;
 /// Where the numbers of other tools' rules begin among those under which alerts are folded.
@@ -248,7 +248,7 @@ impl Engine {
         for number in resets.iter().filter(|_| !is_ahead) {
             let group_by = &rules.set.correlations()[*number as usize].group_by;
             if let Some(key) = key_of(group_by, &rules, event, &fields) {
-                let item = Item { event: evidence, value: 0, role: Role::Resets };
+                let item = Item { event: evidence, clock: clock_of(event), value: 0, role: Role::Resets };
                 self.correlations[*number as usize].add(key, item, || (event.entity(), String::new(), false));
             }
         }
@@ -279,7 +279,7 @@ impl Engine {
             },
         };
         let role = if correlation.trigger == Some(rule) { Role::Triggers } else { Role::Counts };
-        let item = Item { event: evidence, value, role };
+        let item = Item { event: evidence, clock: clock_of(event), value, role };
         let is_synthetic = event.flags.has(EventFlags::SYNTHETIC);
         let added = self.correlations[number as usize].add(key, item, || {
             let (entity, text) = entity_of(&correlation.group_by, &rules, event, fields);
@@ -554,6 +554,11 @@ pub fn source_of<'a>(event: &EventView<'a>) -> LogSource<'a> {
         service: event.text(TextField::Service),
         is_complete: event.flags.has(EventFlags::LOGSOURCE_COMPLETE),
     }
+}
+
+/// What time it is as far as an event may say. Nobody's fast clock makes the events of others late.
+fn clock_of(event: &EventView<'_>) -> Timestamp {
+    event.received.map_or(event.time, |it| event.time.min(it))
 }
 
 fn named_of(entity: Entity, event: &EventView<'_>, evidence: EvidenceRef) -> Named {

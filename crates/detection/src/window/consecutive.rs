@@ -1,7 +1,7 @@
 //! Windows of rules with a reset: at least N events within T with no resetting event between.
 //!
 //! The lateness of such a rule is 0: it is decided at once, in the order of the log, and what is older than the newest
-//! event of its key is late for it.
+//! event of its key is late for it. What bears a time after its receipt counts as of its receipt.
 
 use std::collections::VecDeque;
 
@@ -69,7 +69,7 @@ impl Growing {
 
 impl KeyWindow for ConsecutiveWindow {
     fn add(&mut self, item: Item, terms: &Terms, out: &mut Vec<Counted>) -> Added {
-        let time = item.event.time;
+        let time = item.clock;
         if self.newest.is_some_and(|it| time.0 < it.0.saturating_sub(terms.lateness)) {
             return Added::Late;
         }

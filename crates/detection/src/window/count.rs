@@ -9,6 +9,7 @@ use crate::snapshot::{Decoder, Encoder};
 /// The state of one key.
 #[derive(Clone, Debug, Default)]
 pub struct CountWindow {
+    /// The latest clock of an event: what is older than this less the lateness is late.
     newest: Timestamp,
     /// By number; few, because old ones are dropped.
     buckets: Vec<Bucket>,
@@ -65,6 +66,11 @@ impl Bucket {
 }
 
 impl CountWindow {
+    /// The time of the latest event.
+    fn latest(&self) -> Option<Timestamp> {
+        self.buckets.last().and_then(|it| it.entries.last()).map(|it| it.time)
+    }
+
     fn at(&self, number: i64) -> Option<&Bucket> {
         self.buckets.iter().rev().find(|it| it.number == number)
     }
@@ -158,9 +164,9 @@ impl KeyWindow for CountWindow {
         if !is_first && time.0 < self.newest.0.saturating_sub(terms.lateness) {
             return Added::Late;
         }
-        let is_newest = is_first || self.newest <= time;
-        if is_newest {
-            self.newest = time;
+        let is_newest = self.latest().is_none_or(|it| it <= time);
+        if is_first || self.newest < item.clock {
+            self.newest = item.clock;
             self.drop_old(terms, out);
         }
         let number = terms.bucket_of(time);
@@ -224,11 +230,21 @@ impl KeyWindow for CountWindow {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::naive::{agree, alerts, item, run};
+    use super::super::naive::{agree, alerts, item, item_ahead, run};
     use super::*;
+    use crate::window::sparse::Sparse;
 
     const SECOND: i64 = 1_000_000_000;
     const TERMS: Terms = Terms { span: 60 * SECOND, lateness: 120 * SECOND, threshold: 5 };
+
+    #[test]
+    fn an_event_of_a_fast_clock_makes_no_other_late() {
+        let times = [(0, 0), (290, 290), (1, 0), (2, 0), (3, 0), (4, 0)];
+        let items: Vec<_> =
+            (0..).zip(times).map(|(at, (time, ahead))| item_ahead(time * SECOND, ahead * SECOND, at)).collect();
+        let found = run::<CountWindow>(&items, &TERMS, 1);
+        assert_eq!(found.values().map(|it| (it.bucket, it.count)).collect::<Vec<_>>(), [(0, 5)]);
+    }
 
     /// The examples of `docs/windows.md`: seconds of arrival to (bucket start, count, first, last).
     #[track_caller]
@@ -290,6 +306,18 @@ mod tests {
             let terms = Terms { span, lateness, threshold };
             let items = items(&times);
             agree(&run::<CountWindow>(&items, &terms, take_every), &alerts(&items, &terms, |it| threshold as usize <= it.len()));
+        }
+
+        #[test]
+        fn it_agrees_where_clocks_run_ahead(
+            events in proptest::collection::vec((0_i64..400, 0_i64..200), 0..150),
+            span in 1_i64..60, lateness in 0_i64..90, threshold in 1_u32..12, take_every in 1_usize..9,
+        ) {
+            let terms = Terms { span, lateness, threshold };
+            let items: Vec<Item> =
+                events.iter().enumerate().map(|(at, (time, ahead))| item_ahead(*time, *ahead, at as u64)).collect();
+            agree(&run::<CountWindow>(&items, &terms, take_every), &alerts(&items, &terms, |it| threshold as usize <= it.len()));
+            agree(&run::<Sparse<CountWindow>>(&items, &terms, take_every), &alerts(&items, &terms, |it| threshold as usize <= it.len()));
         }
 
         #[test]

@@ -190,6 +190,11 @@ impl<J: Judge> ListWindow<J> {
         at
     }
 
+    /// The time of the latest event.
+    fn latest(&self) -> Option<Timestamp> {
+        self.buckets.last().and_then(|it| it.items.last()).map(|it| it.item.event.time)
+    }
+
     fn items_of(&self, number: i64) -> &[Kept] {
         self.buckets.iter().rev().find(|it| it.number == number).map_or(&[], |it| &it.items)
     }
@@ -295,9 +300,9 @@ impl<J: Judge> KeyWindow for ListWindow<J> {
         if !is_first && time.0 < self.newest.0.saturating_sub(terms.lateness) {
             return Added::Late;
         }
-        let is_newest = is_first || self.newest < time || (J::IS_TIMELESS && self.newest == time);
-        if is_newest {
-            self.newest = time;
+        let is_newest = self.latest().is_none_or(|it| it < time || (J::IS_TIMELESS && it == time));
+        if is_first || self.newest < item.clock {
+            self.newest = item.clock;
             self.drop_old(terms, out);
         }
         let number = terms.bucket_of(time);
@@ -366,7 +371,7 @@ impl<J: Judge> KeyWindow for ListWindow<J> {
             let items = from.list(|from| {
                 let (event, value) = (from.event()?, from.i64()? as u64);
                 let role = if from.flag()? { Role::Triggers } else { Role::Counts };
-                Some(Kept { item: Item { event, value, role }, is_done: from.flag()? })
+                Some(Kept { item: Item { event, clock: event.time, value, role }, is_done: from.flag()? })
             })?;
             Some(Bucket { number, dropped, items, done, is_saturated, is_changed })
         })?;

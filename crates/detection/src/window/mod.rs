@@ -64,6 +64,8 @@ impl Terms {
 pub struct Item {
     /// Which event.
     pub event: EvidenceRef,
+    /// What time it is as far as this event may say: its own, but not later than its receipt. Only this makes others late.
+    pub clock: Timestamp,
     /// A hash of the value whose distinct values count; unused elsewhere.
     pub value: u64,
     /// What it does there.
@@ -169,7 +171,7 @@ pub(crate) mod naive {
             let time = item.event.time;
             if newest.is_none_or(|it| it.0 - terms.lateness <= time.0) {
                 admitted.push(*item);
-                newest = Some(newest.map_or(time, |it| it.max(time)));
+                newest = Some(newest.map_or(item.clock, |it| it.max(item.clock)));
             }
         }
         let mut union: BTreeMap<i64, BTreeSet<EvidenceRef>> = BTreeMap::new();
@@ -246,6 +248,11 @@ pub(crate) mod naive {
             id_upper: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             sequence: number,
         };
-        Item { event, value: 0, role: Role::Counts }
+        Item { event, clock: event.time, value: 0, role: Role::Counts }
+    }
+
+    /// An event whose sender's clock is `ahead` of its receipt.
+    pub(crate) fn item_ahead(nanos: i64, ahead: i64, number: u64) -> Item {
+        Item { clock: Timestamp(nanos - ahead), ..item(nanos, number) }
     }
 }

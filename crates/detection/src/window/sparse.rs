@@ -61,9 +61,9 @@ impl<W: KeyWindow> KeyWindow for Sparse<W> {
         if time.0 < self.newest.0.saturating_sub(terms.lateness) {
             return Added::Late;
         }
-        if self.newest < time {
-            self.newest = time;
-            let oldest = terms.start_of(terms.oldest_needed(time));
+        if self.newest < item.clock {
+            self.newest = item.clock;
+            let oldest = terms.start_of(terms.oldest_needed(item.clock));
             let old = self.few.partition_point(|it| it.event.time < oldest);
             self.few.drain(..old);
         }
@@ -104,6 +104,7 @@ impl<W: KeyWindow> KeyWindow for Sparse<W> {
         out.u64(self.few.len() as u64);
         for item in &self.few {
             out.event(&item.event);
+            out.i64(item.clock.0);
             out.i64(item.value as i64);
             out.flag(item.role == Role::Triggers);
         }
@@ -116,8 +117,8 @@ impl<W: KeyWindow> KeyWindow for Sparse<W> {
     fn decode(from: &mut Decoder<'_>) -> Option<Self> {
         let newest = Timestamp(from.i64()?);
         let few = from.list(|from| {
-            let (event, value) = (from.event()?, from.i64()? as u64);
-            Some(Item { event, value, role: if from.flag()? { Role::Triggers } else { Role::Counts } })
+            let (event, clock, value) = (from.event()?, Timestamp(from.i64()?), from.i64()? as u64);
+            Some(Item { event, clock, value, role: if from.flag()? { Role::Triggers } else { Role::Counts } })
         })?;
         let full = if from.flag()? { Some(Box::new(W::decode(from)?)) } else { None };
         Some(Self { newest, few, full })

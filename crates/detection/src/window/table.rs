@@ -126,7 +126,7 @@ impl<W: KeyWindow> Table<W> {
 
     /// Adds an event to a key. `name` says whom the key stands for; it is asked when there is an alert to tell of.
     pub fn add(&mut self, key: KeyHash, item: Item, name: impl FnOnce() -> (Entity, String, bool)) -> Added {
-        self.newest = self.newest.max(item.event.time);
+        self.newest = self.newest.max(item.clock);
         let sequence = item.event.sequence;
         if self.bounds.keys_max <= self.keys.len() && !self.keys.contains_key(&key) {
             self.make_room();
@@ -136,7 +136,7 @@ impl<W: KeyWindow> Table<W> {
         let slot = self.keys.entry(key).or_insert_with(|| {
             let mut window = W::default();
             if let Some(event) = seeds.take(key) {
-                window.add(Item { event, ..item }, terms, &mut out);
+                window.add(Item { event, clock: event.time.min(item.clock), ..item }, terms, &mut out);
             }
             Slot { window, since: sequence, touched: sequence, named: None, is_changed: false }
         });
