@@ -24,7 +24,7 @@ use sigma::scratch::Scratch;
 use crate::correlation::{Keys, terms_of};
 use crate::fields::{EventFields, MemberIndex};
 use crate::fold::{BUCKET, FoldKey, Folder};
-use crate::registry::{Admission, Registry};
+use crate::registry::{Admission, Raised, Registry};
 use crate::rules::{RuleInfo, RuleState, Rules};
 use crate::snapshot::{Decoder, Encoder};
 use crate::window::table::{Bounds, KeyHash, Named};
@@ -36,12 +36,10 @@ const AHEAD_MAX: Duration = Duration::from_secs(300);
 const AHEAD_BUCKET: i64 = 366 * 86_400 * 1_000_000_000;
 /// The encoding of a snapshot.
 const SNAPSHOT_VERSION: u64 = 2;
-/// How many rules of other tools get a number of their own; further ones share one.
-const FINDING_RULES_MAX: usize = 10_000;
-/// Where the numbers of other tools' rules begin among those under which alerts are folded.
-const FINDING_BASE: u32 = 1 << 24;
-/// The number of the alert on clocks that run ahead.
+/// The number under which the alert on clocks that run ahead is folded.
 const AHEAD_RULE: u32 = u32::MAX;
+/// The number under which alerts of other tools are folded; their key tells their rules apart.
+const FINDING_RULE: u32 = u32::MAX - 1;
 
 /// An alert that is new or has changed.
 #[derive(Clone, Debug)]
@@ -125,12 +123,12 @@ pub struct Engine {
     bounds: Bounds,
     correlations: Vec<Keys>,
     folder: Folder,
-    findings: Vec<Arc<RuleInfo>>,
-    finding_numbers: HashMap<String, u32>,
     own_findings: Vec<AlertChange>,
     registry: Registry,
     matches: Vec<u64>,
     counters: Counters,
+    /// The latest receipt of an event.
+    received: Option<Timestamp>,
     matcher: Matcher,
     scratch_matches: Matches,
     index: MemberIndex,
@@ -156,11 +154,10 @@ impl Engine {
             bounds,
             correlations,
             folder: Folder::default(),
-            findings: Vec::new(),
-            finding_numbers: HashMap::new(),
             own_findings: Vec::new(),
             registry: Registry::default(),
             counters: Counters::default(),
+            received: None,
             matcher: Matcher::default(),
             scratch_matches: Matches::default(),
             index: MemberIndex::default(),
@@ -213,6 +210,7 @@ impl Engine {
     pub fn take_in(&mut self, matches: &Matches, at: usize, event: &EventView<'_>, sequence: u64) {
         let rules = self.rules.clone();
         self.counters.events += 1;
+        self.received = self.received.max(event.received);
         let evidence = EvidenceRef { time: event.time, id_upper: event.id.upper(), sequence };
         if event.is_finding() {
             self.pass_finding(event, evidence);
@@ -257,7 +255,7 @@ impl Engine {
 
     fn fold(&mut self, rule: RuleIndex, event: &EventView<'_>, evidence: EvidenceRef) {
         let key = FoldKey { rule: rule.0, key: key_of_event(event), bucket: event.time.0.div_euclid(BUCKET) };
-        self.folder.add(key, evidence, None, || named_of(event.entity(), event, evidence));
+        self.folder.add(key, evidence, None, || (named_of(event.entity(), event, evidence), None));
     }
 
     fn correlate(
@@ -297,15 +295,21 @@ impl Engine {
             bucket: event.time.0.div_euclid(AHEAD_BUCKET),
         };
         let entity = || Entity { kind: EntityKind::Input, value: input.to_owned() };
-        self.folder.add(key, evidence, None, || named_of(entity(), event, evidence));
+        self.folder.add(key, evidence, None, || (named_of(entity(), event, evidence), None));
     }
 
-    /// Another tool's alert: one of its own when it has an id, else folded by address, type and minute.
+    /// Another tool's alert: one of its own when it has an id, else folded by input, rule, address and minute.
     fn pass_finding(&mut self, event: &EventView<'_>, evidence: EvidenceRef) {
+        let input = event.text(TextField::Input).unwrap_or_default();
         let source = event.text(TextField::Source).unwrap_or_default();
         let rule = event.text(TextField::FindingRule).unwrap_or_default();
+        let kind = event.text(TextField::FindingKind).unwrap_or("finding");
         let severity = event.finding_severity().unwrap_or(Severity::Medium);
-        let number = self.finding_number(&format!("{source}/{rule}"), event, severity);
+        let info = || {
+            let id = format!("{source}/{rule}");
+            let title = event.text(TextField::FindingTitle).or(event.text(TextField::FindingRule)).unwrap_or(&id);
+            Arc::new(RuleInfo::of_finding(input, &id, title, kind, severity))
+        };
         if let Some(own_id) = event.text(TextField::FindingId) {
             let counted = Counted {
                 bucket: 0,
@@ -316,8 +320,8 @@ impl Engine {
                 evidence: vec![evidence],
             };
             self.own_findings.push(AlertChange {
-                id: AlertId::of_finding(event.text(TextField::Input).unwrap_or_default(), source, own_id),
-                info: self.findings[number as usize].clone(),
+                id: AlertId::of_finding(input, source, own_id),
+                info: info(),
                 explained_by: None,
                 severity,
                 named: named_of(event.entity(), event, evidence),
@@ -328,32 +332,17 @@ impl Engine {
             });
             return;
         }
-        let key =
-            FoldKey { rule: FINDING_BASE + number, key: key_of_event(event), bucket: event.time.0.div_euclid(BUCKET) };
-        self.folder.add(key, evidence, Some(severity), || named_of(event.entity(), event, evidence));
-    }
-
-    fn finding_number(&mut self, id: &str, event: &EventView<'_>, severity: Severity) -> u32 {
-        if let Some(number) = self.finding_numbers.get(id) {
-            return *number;
-        }
-        if FINDING_RULES_MAX <= self.findings.len() {
-            return FINDING_RULES_MAX as u32 - 1;
-        }
-        let title = event.text(TextField::FindingTitle).or(event.text(TextField::FindingRule)).unwrap_or(id);
-        let kind = event.text(TextField::FindingKind).unwrap_or("finding");
-        let info = RuleInfo {
-            version: "finding".into(),
-            ..RuleInfo::built_in(id, title, kind, severity, "An alert of another tool.")
+        let rule_of_input = digest128(&[input.as_bytes(), source.as_bytes(), rule.as_bytes(), kind.as_bytes()]);
+        let key = FoldKey {
+            rule: FINDING_RULE,
+            key: digest128(&[&rule_of_input.to_le_bytes(), &key_of_event(event).to_le_bytes()]),
+            bucket: event.time.0.div_euclid(BUCKET),
         };
-        self.add_finding(info)
-    }
-
-    fn add_finding(&mut self, info: RuleInfo) -> u32 {
-        let number = self.findings.len() as u32;
-        self.finding_numbers.insert(info.id.clone(), number);
-        self.findings.push(Arc::new(info));
-        number
+        self.folder.add(key, evidence, Some(severity), || {
+            let mut named = named_of(event.entity(), event, evidence);
+            named.key = format!("{rule_of_input:032x}:{}", named.key);
+            (named, Some(info()))
+        });
     }
 
     /// Whether there are alerts to take.
@@ -368,7 +357,10 @@ impl Engine {
         let mut folded = Vec::new();
         self.folder.take(&mut folded);
         for alert in folded {
-            let (info, explained_by, span) = self.info_of(alert.key.rule);
+            let (info, explained_by, span) = match alert.info {
+                Some(info) => (info, None, BUCKET),
+                None => self.info_of(alert.key.rule),
+            };
             let severity = alert.severity.unwrap_or(info.severity);
             let start = Timestamp(alert.counted.bucket.saturating_mul(span));
             out.push(self.tell(&info, explained_by, severity, alert.named, alert.counted, start));
@@ -397,10 +389,17 @@ impl Engine {
         window_start: Timestamp,
     ) -> AlertChange {
         let id = AlertId::of_rule(&info.id, &info.version, &named.key, window_start);
-        let limit = self.rules.settings.alerts_per_bucket_max;
-        let admission = self.registry.admit(id, &info.id, &named.entity.value, &counted, named.incarnation, limit);
+        let raised = Raised {
+            id,
+            rule: &info.bounded_as(),
+            name: &named.entity.value,
+            counted: &counted,
+            incarnation: named.incarnation,
+            received: self.received,
+        };
+        let admission = self.registry.admit(&raised, self.rules.settings.alerts_per_bucket_max);
         let (info, many) = (
-            info.clone(),
+            info.of_many(),
             match admission {
                 Admission::New | Admission::Known => {
                     let is_new = admission == Admission::New;
@@ -419,11 +418,12 @@ impl Engine {
                 Admission::Many(many) => many,
             },
         );
+        let window_start = many.since.unwrap_or(window_start);
         let note = format!("{} entities, for example {}", many.entities, many.sample.join(", "));
         let entity = Entity { kind: EntityKind::Many, value: "many entities".to_owned() };
         let named = Named {
             entity,
-            key: "many entities".to_owned(),
+            key: many.key().to_owned(),
             incarnation: many.incarnation,
             is_synthetic: named.is_synthetic,
         };
@@ -444,10 +444,7 @@ impl Engine {
         if rule == AHEAD_RULE {
             return (self.ahead.clone(), None, AHEAD_BUCKET);
         }
-        match rule.checked_sub(FINDING_BASE) {
-            Some(number) => (self.findings[number as usize].clone(), None, BUCKET),
-            None => (self.rules.rules[rule as usize].clone(), Some(RuleIndex(rule)), BUCKET),
-        }
+        (self.rules.rules[rule as usize].clone(), Some(RuleIndex(rule)), BUCKET)
     }
 }
 
@@ -459,11 +456,7 @@ impl Engine {
         for count in [self.counters.events, self.counters.late, self.counters.ahead] {
             out.u64(count);
         }
-        out.u64(self.findings.len() as u64);
-        for info in &self.findings {
-            [&info.id, &info.title, &info.kind].into_iter().for_each(|it| out.text(it));
-            out.u64(u64::from(info.severity.rank()));
-        }
+        out.span(self.received.map(|it| (it, it)));
         self.folder.encode(out, |number| Some(self.name_of(number)));
         self.registry.encode(out);
         out.u64(self.correlations.len() as u64);
@@ -483,13 +476,7 @@ impl Engine {
         }
         let mut read = Self::new(self.rules.clone(), self.bounds);
         read.counters = Counters { events: from.u64()?, late: from.u64()?, ahead: from.u64()?, ..Counters::default() };
-        let findings = from.u64()?;
-        for _ in 0..findings {
-            let (id, title, kind) = (from.text()?, from.text()?, from.text()?);
-            let severity = Severity::from_rank(from.u64()? as u8)?;
-            let info = RuleInfo::built_in(&id, &title, &kind, severity, "An alert of another tool.");
-            read.add_finding(RuleInfo { version: "finding".into(), ..info });
-        }
+        read.received = from.span()?.map(|it| it.0);
         let numbers: HashMap<String, u32> = read.numbers().map(|it| (read.name_of(it), it)).collect();
         read.folder = Folder::decode(from, |name| numbers.get(name).copied())?;
         read.registry = Registry::decode(from)?;
@@ -516,12 +503,14 @@ impl Engine {
     /// The numbers under which alerts are folded.
     fn numbers(&self) -> impl Iterator<Item = u32> {
         let rules = 0..self.rules.rules.len() as u32;
-        let findings = FINDING_BASE..FINDING_BASE + self.findings.len() as u32;
-        rules.chain(findings).chain([AHEAD_RULE])
+        rules.chain([FINDING_RULE, AHEAD_RULE])
     }
 
     /// A name that means the same in another engine.
     fn name_of(&self, number: u32) -> String {
+        if number == FINDING_RULE {
+            return "finding".to_owned();
+        }
         let info = self.info_of(number).0;
         format!("{}@{}", info.id, info.version)
     }
@@ -647,3 +636,7 @@ fn hash_of_value(field: FieldId, fields: &EventFields<'_>) -> Option<u64> {
     });
     found
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

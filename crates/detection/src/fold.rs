@@ -3,12 +3,15 @@
 //! Such events are never late: an old one is counted in its own minute. What is dropped from memory and counted again
 //! later begins a new incarnation, which the store adds to the one before.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use model::alert::EvidenceRef;
 use model::limits::EVIDENCE_EACH_END;
 use model::severity::Severity;
 use model::time::Timestamp;
 
+use crate::rules::RuleInfo;
 use crate::snapshot::{Decoder, Encoder};
 use crate::window::table::{KeyHash, Named};
 use crate::window::{Counted, cut_evidence};
@@ -29,9 +32,11 @@ pub struct FoldKey {
     pub bucket: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Folded {
     named: Box<Named>,
+    /// What raised it, when that is no rule of ours.
+    info: Option<Arc<RuleInfo>>,
     count: u64,
     /// The first and the last few events in order; all of them while there are few.
     entries: Vec<EvidenceRef>,
@@ -43,7 +48,7 @@ struct Folded {
 }
 
 /// The alerts of single-event rules that may still grow.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Folder {
     alerts: HashMap<FoldKey, Folded>,
     changed: Vec<FoldKey>,
@@ -56,6 +61,8 @@ pub struct FoldedAlert {
     pub key: FoldKey,
     /// Whom it is about.
     pub named: Named,
+    /// What raised it, when that is no rule of ours.
+    pub info: Option<Arc<RuleInfo>>,
     /// Its events.
     pub counted: Counted,
     /// The worst severity that an event brought.
@@ -63,20 +70,31 @@ pub struct FoldedAlert {
 }
 
 impl Folder {
-    /// Counts an event into its alert. `name` says whom it is about when the alert is new.
-    pub fn add(&mut self, key: FoldKey, event: EvidenceRef, severity: Option<Severity>, name: impl FnOnce() -> Named) {
+    /// Counts an event into its alert. `name` says whom it is about when the alert is new, and what raised it if that is no
+    /// rule of ours.
+    pub fn add(
+        &mut self,
+        key: FoldKey,
+        event: EvidenceRef,
+        severity: Option<Severity>,
+        name: impl FnOnce() -> (Named, Option<Arc<RuleInfo>>),
+    ) {
         if FOLDED_MAX <= self.alerts.len() && !self.alerts.contains_key(&key) {
             self.make_room();
         }
-        let folded = self.alerts.entry(key).or_insert_with(|| Folded {
-            named: Box::new(name()),
-            count: 0,
-            entries: Vec::with_capacity(1),
-            first_seen: event.time,
-            last_seen: event.time,
-            severity: None,
-            touched: 0,
-            is_changed: false,
+        let folded = self.alerts.entry(key).or_insert_with(|| {
+            let (named, info) = name();
+            Folded {
+                named: Box::new(named),
+                info,
+                count: 0,
+                entries: Vec::with_capacity(1),
+                first_seen: event.time,
+                last_seen: event.time,
+                severity: None,
+                touched: 0,
+                is_changed: false,
+            }
         });
         folded.count += 1;
         folded.touched = event.sequence;
@@ -108,7 +126,8 @@ impl Folder {
                 last_seen: folded.last_seen,
                 evidence: cut_evidence(events(), events().rev(), folded.count),
             };
-            out.push(FoldedAlert { key, named: Named::clone(&folded.named), counted, severity: folded.severity });
+            let (named, info) = (Named::clone(&folded.named), folded.info.clone());
+            out.push(FoldedAlert { key, named, info, counted, severity: folded.severity });
         }
     }
 
@@ -141,6 +160,10 @@ impl Folder {
             out.u128(key.key);
             out.i64(key.bucket);
             folded.named.encode(out);
+            out.flag(folded.info.is_some());
+            if let Some(info) = &folded.info {
+                info.encode(out);
+            }
             out.u64(folded.count);
             out.span(Some((folded.first_seen, folded.last_seen)));
             out.u64(folded.severity.map_or(0, |it| u64::from(it.rank()) + 1));
@@ -157,11 +180,13 @@ impl Folder {
             let rule = number_of(&from.text()?);
             let (key, bucket) = (from.u128()?, from.i64()?);
             let named = Box::new(Named::decode(from)?);
+            let info = if from.flag()? { Some(Arc::new(RuleInfo::decode(from)?)) } else { None };
             let count = from.u64()?;
             let (first_seen, last_seen) = from.span()??;
             let severity = from.u64()?.checked_sub(1).and_then(|it| Severity::from_rank(it as u8));
             let (touched, entries) = (from.u64()?, from.events()?);
-            let folded = Folded { named, count, entries, first_seen, last_seen, severity, touched, is_changed: false };
+            let folded =
+                Folded { named, info, count, entries, first_seen, last_seen, severity, touched, is_changed: false };
             if let Some(rule) = rule {
                 folder.alerts.insert(FoldKey { rule, key, bucket }, folded);
             }
@@ -180,8 +205,9 @@ mod tests {
         EvidenceRef { time: Timestamp(time), id_upper: 0, sequence }
     }
 
-    fn named() -> Named {
-        Named { entity: Entity::of_ip([1, 2, 3, 4].into()), key: "k".into(), incarnation: 1, is_synthetic: false }
+    fn named() -> (Named, Option<Arc<RuleInfo>>) {
+        let entity = Entity::of_ip([1, 2, 3, 4].into());
+        (Named { entity, key: "k".into(), incarnation: 1, is_synthetic: false }, None)
     }
 
     #[test]

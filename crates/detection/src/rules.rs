@@ -13,6 +13,7 @@ use sigma::routing::Routing;
 use sigma::rule_set::RuleSet;
 
 use crate::fields::Accessors;
+use crate::snapshot::{Decoder, Encoder};
 
 /// What a rule does when it fires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub struct RuleInfo {
     pub state: RuleState,
     /// For a correlation: what completes it, in words.
     pub condition: Option<String>,
+    /// For another tool's rule: the input that its alerts came through. Their number is bounded for all of it.
+    pub input: Option<String>,
 }
 
 impl RuleInfo {
@@ -98,7 +101,46 @@ impl RuleInfo {
             details: None,
             state: RuleState::On,
             condition: None,
+            input: None,
         }
+    }
+
+    /// Makes the info of another tool's rule, as one of its alerts gives it.
+    #[must_use]
+    pub fn of_finding(input: &str, id: &str, title: &str, kind: &str, severity: Severity) -> Self {
+        let info = Self::built_in(id, title, kind, severity, "An alert of another tool.");
+        Self { version: "finding".to_owned(), input: Some(input.to_owned()), ..info }
+    }
+
+    /// The name under which its new alerts are counted and bounded.
+    #[must_use]
+    pub fn bounded_as(&self) -> String {
+        self.input.as_ref().map_or_else(|| self.id.clone(), |it| format!("finding:{it}"))
+    }
+
+    /// What raises the one alert for all that are too many.
+    #[must_use]
+    pub fn of_many(self: &Arc<Self>) -> Arc<Self> {
+        match &self.input {
+            None => self.clone(),
+            Some(input) => {
+                let (id, title) = (format!("{input}/many"), "Very many alerts of other tools");
+                Arc::new(Self::of_finding(input, &id, title, "finding", self.severity))
+            }
+        }
+    }
+
+    /// Writes what [`Self::of_finding`] was given.
+    pub fn encode(&self, out: &mut Encoder) {
+        let input = self.input.as_deref().unwrap_or_default();
+        [input, &self.id, &self.title, &self.kind].into_iter().for_each(|it| out.text(it));
+        out.u64(u64::from(self.severity.rank()));
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(from: &mut Decoder<'_>) -> Option<Self> {
+        let (input, id, title, kind) = (from.text()?, from.text()?, from.text()?, from.text()?);
+        Some(Self::of_finding(&input, &id, &title, &kind, Severity::from_rank(from.u64()? as u8)?))
     }
 }
 
@@ -237,6 +279,7 @@ fn info_of(
         state: told.state.unwrap_or_default(),
         condition,
         id,
+        input: None,
     }
 }
 

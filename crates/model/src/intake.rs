@@ -65,6 +65,15 @@ pub struct Once {
     pub body: u128,
 }
 
+impl Once {
+    /// What the ids of its events are made of. With the body in it, a key that is used again for other events long after it
+    /// was forgotten gives them ids of their own.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{:032x}", self.key, self.body)
+    }
+}
+
 /// What a door hands over at once.
 #[derive(Debug, Default)]
 pub struct Submission {
@@ -84,15 +93,29 @@ pub struct Submission {
     pub once: Option<Once>,
 }
 
+/// Of how many stored events a receipt gives the ids; whoever sends more at once rarely reads them.
+pub const RECEIPT_IDS_MAX: usize = 1000;
+
 /// What became of a submission, once it is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// The ids of the stored events, in order.
+    /// How many events were stored.
+    pub stored: u64,
+    /// Their ids, in order; none when they are more than [`RECEIPT_IDS_MAX`].
     pub ids: Vec<EventId>,
     /// How many were known already.
     pub duplicate: u64,
     /// Whether this is the answer to an earlier request with the same `Idempotency-Key`.
     pub is_repeated: bool,
+}
+
+impl Receipt {
+    /// Makes the receipt of a submission that is stored; too many `ids` are left out.
+    #[must_use]
+    pub fn of(ids: Vec<EventId>, stored: u64, duplicate: u64) -> Self {
+        let ids = if stored <= RECEIPT_IDS_MAX as u64 { ids } else { Vec::new() };
+        Self { stored, ids, duplicate, is_repeated: false }
+    }
 }
 
 /// Why nothing of a submission was taken.

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use backends::failpoint;
 use backends::log::{Block, Log, LogError, RecordKind};
-use model::event::{EventFlags, EventView, push_varint, take_varint};
+use model::event::{EventFlags, EventView};
 use model::id::EventId;
-use model::intake::{IngestError, Once, Receipt, Submission};
+use model::intake::{IngestError, RECEIPT_IDS_MAX, Receipt, Submission};
 use model::place::PartitionId;
 use model::time::Timestamp;
 use tokio::sync::oneshot;
 
+use crate::answers::{Answers, Asked};
 use crate::ledger::{Counts, Ledger, MARK_REFUSED};
 use crate::seen::{IDS_MAX, Seen};
 
@@ -26,8 +27,6 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const LAG_EVENTS_MAX: u64 = 4_000_000;
 /// How long counts that no event carried wait for one.
 const COUNTS_DELAY: Duration = Duration::from_secs(1);
-/// How many answers to an `Idempotency-Key` are remembered.
-const ANSWERS_MAX: usize = 100_000;
 
 /// How much memory a submission takes, about.
 fn bytes_of(submission: &Submission) -> usize {
@@ -275,26 +274,28 @@ impl Writer {
         let mut plan = Planned { stored: Vec::new(), counts: Counts::default(), resolved: 0, outcome: Outcome::Store };
         if let Some(once) = &submission.once {
             let named = (submission.input.clone(), once.key.clone());
-            let known = self.answers.get(&submission.input, once);
-            match known.or_else(|| keys_in_group.get(&named).map(|body| (*body == once.body).then(Receipt::default))) {
-                Some(Some(receipt)) if !receipt.is_repeated => {
-                    plan.counts.duplicate = submission.events.len() as u64;
-                    plan.counts.rejected = submission.rejected;
-                    plan.outcome = Outcome::RepeatOfGroup;
-                    return plan;
-                }
-                Some(Some(receipt)) => {
-                    plan.counts.duplicate = receipt.ids.len() as u64 + receipt.duplicate;
-                    plan.counts.rejected = submission.rejected;
+            let asked = match (self.answers.get(&submission.input, once), keys_in_group.get(&named)) {
+                (Asked::New, Some(body)) if *body != once.body => Asked::Reused,
+                (asked, _) => asked,
+            };
+            plan.counts.rejected = submission.rejected;
+            match asked {
+                Asked::Answered(receipt) => {
+                    plan.counts.duplicate = receipt.stored + receipt.duplicate;
                     plan.outcome = Outcome::Repeat(receipt);
                     return plan;
                 }
-                Some(None) => {
+                Asked::Reused => {
+                    plan.counts.rejected = 0;
                     plan.outcome = Outcome::Refuse(IngestError::KeyReused);
                     return plan;
                 }
-                None => {
-                    keys_in_group.insert(named, once.body);
+                Asked::New => {
+                    if keys_in_group.insert(named, once.body).is_some() {
+                        plan.counts.duplicate = submission.events.len() as u64;
+                        plan.outcome = Outcome::RepeatOfGroup;
+                        return plan;
+                    }
                 }
             }
         }
@@ -324,7 +325,9 @@ impl Writer {
         }
         plan.counts.rejected = submission.rejected;
         if let Some(once) = &submission.once {
-            self.block.push(RecordKind::Idempotency, &Answers::encode(&submission.input, once, &plan));
+            let ids = plan.stored.iter().map(|it| it.1.unwrap_or_default()).take(RECEIPT_IDS_MAX + 1);
+            let receipt = Receipt::of(ids.collect(), plan.counts.stored, plan.counts.duplicate);
+            self.block.push(RecordKind::Idempotency, &Answers::encode(&submission.input, once, &receipt));
         }
         plan
     }
@@ -404,20 +407,17 @@ impl Writer {
                     let id = |(at, id): &(u32, Option<EventId>)| {
                         id.unwrap_or_else(|| EventId::of_place(tag, first + u64::from(*at)))
                     };
-                    let receipt = Receipt {
-                        ids: plan.stored.iter().map(id).collect(),
-                        duplicate: plan.counts.duplicate,
-                        is_repeated: false,
-                    };
-                    if let Some(once) = waiting.submission.once {
+                    let ids = plan.stored.iter().take(RECEIPT_IDS_MAX + 1).map(id).collect();
+                    let receipt = Receipt::of(ids, plan.counts.stored, plan.counts.duplicate);
+                    if let Some(once) = &waiting.submission.once {
                         self.answers.put(&waiting.submission.input, once, &receipt);
                     }
                     Ok(receipt)
                 }
                 Outcome::RepeatOfGroup => {
                     let first =
-                        waiting.submission.once.as_ref().and_then(|it| self.answers.get(&waiting.submission.input, it));
-                    Ok(first.flatten().unwrap_or_default())
+                        waiting.submission.once.as_ref().map(|it| self.answers.get(&waiting.submission.input, it));
+                    Ok(if let Some(Asked::Answered(receipt)) = first { receipt } else { Receipt::default() })
                 }
                 Outcome::Repeat(receipt) => Ok(receipt),
                 Outcome::Refuse(error) => Err(error),
@@ -441,79 +441,6 @@ fn apply(inputs: &mut std::collections::BTreeMap<String, Counts>, group: &[Waiti
         counts.add(&plan.counts);
         // A replayed record leaves quarantine for what it now is.
         counts.quarantined = counts.quarantined.saturating_sub(plan.resolved);
-    }
-}
-
-/// The answers to requests that named themselves, newest last.
-#[derive(Default)]
-struct Answers {
-    known: HashMap<u128, (u128, Receipt)>,
-    order: std::collections::VecDeque<u128>,
-}
-
-impl Answers {
-    fn name_of(input: &str, key: &str) -> u128 {
-        model::id::digest128(&[input.as_bytes(), key.as_bytes()])
-    }
-
-    fn read(log: &dyn Log) -> Result<Self, LogError> {
-        let mut newest_first = Vec::new();
-        log.specials(&mut |record| {
-            if record.kind == RecordKind::Idempotency {
-                newest_first.extend(Self::decode(record.bytes));
-            }
-            newest_first.len() < ANSWERS_MAX
-        })?;
-        let mut answers = Self::default();
-        for (name, body, receipt) in newest_first.into_iter().rev() {
-            answers.insert(name, body, receipt);
-        }
-        Ok(answers)
-    }
-
-    /// `None`: unknown. `Some(None)`: known with another body.
-    fn get(&self, input: &str, once: &Once) -> Option<Option<Receipt>> {
-        let (body, receipt) = self.known.get(&Self::name_of(input, &once.key))?;
-        Some((*body == once.body).then(|| Receipt { is_repeated: true, ..receipt.clone() }))
-    }
-
-    fn put(&mut self, input: &str, once: Once, receipt: &Receipt) {
-        self.insert(Self::name_of(input, &once.key), once.body, receipt.clone());
-    }
-
-    fn insert(&mut self, name: u128, body: u128, receipt: Receipt) {
-        if self.known.insert(name, (body, receipt)).is_none() {
-            self.order.push_back(name);
-        }
-        if ANSWERS_MAX < self.order.len()
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-
-    /// Name, body, number of events stored, number of duplicates, ids: those that the request's key gives.
-    fn encode(input: &str, once: &Once, plan: &Planned) -> Vec<u8> {
-        let mut out = Vec::new();
-        out.extend_from_slice(&Self::name_of(input, &once.key).to_le_bytes());
-        out.extend_from_slice(&once.body.to_le_bytes());
-        push_varint(&mut out, plan.counts.duplicate);
-        for (_, id) in &plan.stored {
-            out.extend_from_slice(&id.unwrap_or_default().0.to_le_bytes());
-        }
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Option<(u128, u128, Receipt)> {
-        let (name, rest) = bytes.split_first_chunk::<16>()?;
-        let (body, rest) = rest.split_first_chunk::<16>()?;
-        let (duplicate, rest) = take_varint(rest)?;
-        let ids = rest
-            .chunks_exact(16)
-            .filter_map(|it| it.try_into().ok())
-            .map(|it| EventId(u128::from_le_bytes(it)))
-            .collect();
-        Some((u128::from_le_bytes(*name), u128::from_le_bytes(*body), Receipt { ids, duplicate, is_repeated: false }))
     }
 }
 

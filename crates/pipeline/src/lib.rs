@@ -1,6 +1,7 @@
 //! The loops between the edges and the pure crates: dedupe, append, acknowledge, ledger; read, detect, commit.
 
 mod ahead;
+mod answers;
 pub mod detect;
 pub mod hydrate;
 pub mod ingest;

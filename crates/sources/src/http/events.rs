@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use model::intake::{Events, IngestError, Receipt, Submission};
+use model::intake::{Events, IngestError, Once, RECEIPT_IDS_MAX, Receipt, Submission};
 use model::time::Timestamp;
 use normalize::batch::{self, BatchError};
 use normalize::forms::event;
@@ -16,8 +16,6 @@ use web::route::Request;
 use super::{RecordLimits, once, retry_after_s};
 use crate::sink::Sink;
 
-/// Of more accepted events than this the ids are left out of the answer.
-const IDS_MAX: usize = 1000;
 /// A larger body is read beside the threads that serve everybody, in bytes: about a millisecond of work.
 const INLINE_BYTES_MAX: usize = 128 << 10;
 /// How many further fields a refusal names, beside the first.
@@ -83,7 +81,9 @@ fn read(request: &Request, key: Option<String>, now: Timestamp, limits: RecordLi
     let input = request.caller.input();
     let mut events = Events { bytes: Vec::with_capacity(request.body.len() * 5 / 4 + 256), ends: Vec::new() };
     let mut rejected = Vec::new();
-    let ids = once::ids(key.as_deref());
+    let once = once::once(key, request);
+    let name = once.as_ref().map(Once::name);
+    let ids = once::ids(name.as_deref());
     let reading = Reading { input: &input, received: Some(now), now, synthetic: false, ids };
     for (index, record) in batch::split_batch(&request.body, limits.records_max)?.enumerate() {
         match event::read(record, index as u64, &reading, &mut events.bytes) {
@@ -92,16 +92,16 @@ fn read(request: &Request, key: Option<String>, now: Timestamp, limits: RecordLi
         }
     }
     // A key whose records were all refused stays free for better ones.
-    let once = if events.is_empty() { None } else { once::once(key, request) };
+    let once = once.filter(|_| !events.is_empty());
     let submission = Submission { input, events, rejected: rejected.len() as u64, once, ..Submission::default() };
     Ok(Body { submission, rejected })
 }
 
 fn taken(receipt: &Receipt, rejected: &[(usize, Vec<Refusal>)]) -> Answer {
-    let mut body = String::with_capacity(128 + 35 * receipt.ids.len().min(IDS_MAX));
+    let mut body = String::with_capacity(128 + 35 * receipt.ids.len());
     body.push('{');
-    write_counts(&mut body, receipt.ids.len() as u64, receipt.duplicate, rejected);
-    if receipt.ids.len() <= IDS_MAX {
+    write_counts(&mut body, receipt.stored, receipt.duplicate, rejected);
+    if receipt.stored <= RECEIPT_IDS_MAX as u64 {
         body.push_str(",\"ids\":[");
         for (number, id) in receipt.ids.iter().enumerate() {
             let comma = if number == 0 { "" } else { "," };

@@ -26,9 +26,9 @@ pub(super) fn key_of(headers: &HeaderMap) -> Result<Option<String>, BadKey> {
     text.map(|it| Some(it.to_owned())).ok_or(BadKey("the Idempotency-Key must be 1 to 200 visible ASCII characters"))
 }
 
-/// How the records of a request with this key get their ids.
-pub(super) fn ids(key: Option<&str>) -> Ids<'_> {
-    key.map_or(Ids::New, |key| Ids::Request { key })
+/// How the records of a request with this name get their ids.
+pub(super) fn ids(name: Option<&str>) -> Ids<'_> {
+    name.map_or(Ids::New, |key| Ids::Request { key })
 }
 
 /// Names the request by its key; the digest tells a repetition from another request under the same key.

@@ -1,6 +1,6 @@
 //! A body that is one record.
 
-use model::intake::{Events, Submission};
+use model::intake::{Events, Once, Submission};
 use model::time::Timestamp;
 use normalize::reading::Reading;
 use web::route::Request;
@@ -21,13 +21,14 @@ pub(super) fn read_one<T, E>(
 ) -> (Submission, Result<T, E>) {
     let input = request.caller.input();
     let mut events = Events { bytes: Vec::with_capacity(request.body.len() + HEAD_BYTES), ends: Vec::new() };
-    let ids = once::ids(key.as_deref());
+    let once = once::once(key, request);
+    let name = once.as_ref().map(Once::name);
+    let ids = once::ids(name.as_deref());
     let reading = Reading { input: &input, received: Some(now), now, synthetic: false, ids };
     let result = read(&request.body, 0, &reading, &mut events.bytes);
     if result.is_err() {
         return (Submission { input, rejected: 1, ..Submission::default() }, result);
     }
     events.close();
-    let once = once::once(key, request);
     (Submission { input, events, once, ..Submission::default() }, result)
 }

@@ -115,6 +115,7 @@ impl Sink for Memory {
             if view.flags.has(EventFlags::REPEATABLE) && submission.once.is_none() && !kept.seen.insert(view.id) {
                 receipt.duplicate += 1;
             } else {
+                receipt.stored += 1;
                 receipt.ids.push(view.id);
             }
         }
