@@ -1,26 +1,264 @@
-//! Inspects requests.
+//! Inspects requests: takes them apart, and has each value judged.
 
-use crate::report::Report;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::body;
+use crate::client::{Client, client_of};
+use crate::literal::Literals;
+use crate::protocol;
+use crate::report::{Family, Finding, Place, Report, excerpt_of};
 use crate::request::Request;
+use crate::value::{Standing, ValueScratch, judge};
+
+/// How many clean header values a thread remembers.
+const CLEAN_MAX: usize = 8192;
+/// How much of a target is read.
+const TARGET_BYTES_MAX: usize = 64 << 10;
+/// How many values of one request are judged; a request with more of them has findings by then, or is one for a limit of requests.
+const VALUES_MAX: usize = 20_000;
 
 /// What inspection has made once for all requests. Any number of threads may share it.
-#[derive(Debug, Default)]
-pub struct Inspector {}
+#[derive(Debug)]
+pub struct Inspector {
+    pub(crate) literals: Literals,
+    hasher: RandomState,
+}
 
 /// Memory that one thread uses again for each request.
 #[derive(Debug, Default)]
-pub struct Scratch {}
+pub struct Scratch {
+    value: ValueScratch,
+    /// Hashes of header values in which nothing stood out. The key of the hash is random, so nobody makes one that is here.
+    clean: Vec<u64>,
+}
+
+impl Default for Inspector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Inspector {
     /// Makes an inspector; this takes some milliseconds.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { literals: Literals::new(), hasher: RandomState::new() }
     }
 
     /// Says what stands out in a request. What was in `report` is forgotten.
     pub fn inspect(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
-        let _ = (request, scratch);
         report.clear();
+        let mut walk = Walk { inspector: self, scratch, report, values: 0 };
+        walk.target(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
+        walk.headers(request);
+        if !request.body.is_empty() {
+            body::walk(request, &mut walk);
+        }
+        protocol::check(request, report);
     }
+}
+
+/// One request on its way through.
+pub(crate) struct Walk<'a> {
+    inspector: &'a Inspector,
+    scratch: &'a mut Scratch,
+    report: &'a mut Report,
+    values: usize,
+}
+
+/// A place that is not yet a text of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At<'a> {
+    Path,
+    Query(&'a [u8]),
+    Header(&'a str),
+    Cookie(&'a [u8]),
+    Body(&'a [u8]),
+}
+
+impl At<'_> {
+    fn place(self) -> Place {
+        let text = |it: &[u8]| excerpt_of(it, 0..it.len().min(64));
+        match self {
+            Self::Path => Place::Path,
+            Self::Query(name) => Place::Query(text(name)),
+            Self::Header(name) => Place::Header(name.to_ascii_lowercase()),
+            Self::Cookie(name) => Place::Cookie(text(name)),
+            Self::Body(name) => Place::Body(text(name)),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Has one value judged.
+    pub(crate) fn value(&mut self, at: At<'_>, bytes: &[u8], standing: Standing) {
+        self.values += 1;
+        if bytes.is_empty() || VALUES_MAX < self.values {
+            return;
+        }
+        let report = &mut *self.report;
+        judge(&self.inspector.literals, bytes, standing, &mut self.scratch.value, &mut |hit, layer| {
+            report.add(Finding {
+                family: hit.family,
+                check: hit.check,
+                place: at.place(),
+                excerpt: excerpt_of(layer, hit.at),
+                confidence: hit.confidence,
+                score: hit.score,
+            });
+        });
+    }
+
+    fn target(&mut self, target: &[u8]) {
+        let target = without_origin(target);
+        let (path, query) = match memchr::memchr(b'?', target) {
+            Some(at) => (&target[..at], &target[at + 1..]),
+            None => (target, &b""[..]),
+        };
+        self.value(At::Path, path, Standing::Target);
+        // A segment may be base64 or the like by itself.
+        for segment in path.split(|it| *it == b'/').filter(|it| 16 <= it.len()).take(16) {
+            self.value(At::Path, segment, Standing::Segment);
+        }
+        self.arguments(query, At::Query, Standing::Argument);
+    }
+
+    /// Arguments as forms write them.
+    pub(crate) fn arguments<'b>(&mut self, query: &'b [u8], at: impl Fn(&'b [u8]) -> At<'b>, standing: Standing) {
+        for argument in query.split(|it| *it == b'&') {
+            match memchr::memchr(b'=', argument) {
+                Some(equals) => {
+                    let (name, value) = (&argument[..equals], &argument[equals + 1..]);
+                    if !is_plain(name) {
+                        self.value(at(name), name, standing);
+                    }
+                    self.value(at(name), value, standing);
+                }
+                None => self.value(at(b""), argument, standing),
+            }
+        }
+        // What stands in pieces between `&` may be one text: `?x=1&&ls`, entities, a query without names.
+        let is_odd = memchr::memmem::find(query, b"&&").is_some()
+            || memchr::memchr3(b'<', b';', b'\'', query).is_some()
+            || memchr::memmem::find(query, b"& ").is_some()
+            || memchr::memmem::find(query, b"&%20").is_some();
+        if is_odd && memchr::memchr(b'&', query).is_some() && query.len() < 8192 {
+            self.value(at(b""), query, Standing::Whole);
+        }
+    }
+
+    fn headers(&mut self, request: &Request<'_>) {
+        let mut client = Client::Silent;
+        for header in request.headers {
+            let hash = self.inspector.hasher.hash_one((header.name, header.value)) | 1;
+            let slot = hash as usize % CLEAN_MAX;
+            if header.name.eq_ignore_ascii_case("user-agent") {
+                client = client_of(&header.value.to_ascii_lowercase());
+            }
+            if self.scratch.clean.get(slot) == Some(&hash) {
+                continue;
+            }
+            let before = self.report.findings.len();
+            self.header(header.name, header.value);
+            if self.report.findings.len() == before {
+                if self.scratch.clean.is_empty() {
+                    self.scratch.clean.resize(CLEAN_MAX, 0);
+                }
+                self.scratch.clean[slot] = hash;
+            }
+        }
+        if client == Client::Scanner {
+            self.report.add(Finding {
+                family: Family::Scanner,
+                check: "scanner-agent",
+                place: Place::Header("user-agent".to_owned()),
+                excerpt: request.header("user-agent").map(|it| excerpt_of(it, 0..it.len())).unwrap_or_default(),
+                confidence: 95,
+                score: 5,
+            });
+        }
+        if client != Client::Silent || request.has_all_headers {
+            self.report.bot_score = client.bot_score();
+        }
+    }
+
+    fn header(&mut self, name: &str, value: &[u8]) {
+        let at = At::Header(name);
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "cookie" => {
+                for cookie in value.split(|it| *it == b';') {
+                    let cookie = cookie.trim_ascii();
+                    let (name, value) = match memchr::memchr(b'=', cookie) {
+                        Some(equals) => (&cookie[..equals], &cookie[equals + 1..]),
+                        None => (&b""[..], cookie),
+                    };
+                    self.value(At::Cookie(name), value, Standing::Cookie);
+                }
+            }
+            "referer" => {
+                let value = without_origin(value);
+                match memchr::memchr(b'?', value) {
+                    Some(query) => {
+                        self.value(at, &value[..query], Standing::Address);
+                        self.arguments(&value[query + 1..], |_| At::Header("referer"), Standing::Argument);
+                    }
+                    None => self.value(at, value, Standing::Address),
+                }
+            }
+            "user-agent" => self.value(at, value, Standing::Agent),
+            _ if is_of_protocol(&lower) => self.value(at, value, Standing::Protocol),
+            _ => self.value(at, value, Standing::Header),
+        }
+    }
+}
+
+/// Header fields whose values are lists, dates and numbers by their specifications.
+fn is_of_protocol(name: &str) -> bool {
+    name.starts_with("accept")
+        || name.starts_with("sec-")
+        || name.starts_with("if-")
+        || name.starts_with("access-control-")
+        || name.starts_with("content-")
+        || matches!(
+            name,
+            "host"
+                | "connection"
+                | "cache-control"
+                | "pragma"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "upgrade-insecure-requests"
+                | "dnt"
+                | "date"
+                | "range"
+                | "authorization"
+                | "origin"
+                | "priority"
+                | "via"
+                | "keep-alive"
+                | "expect"
+                | "max-forwards"
+        )
+}
+
+/// A target or an address without scheme and host.
+fn without_origin(target: &[u8]) -> &[u8] {
+    if target.first() == Some(&b'/') {
+        return target;
+    }
+    match memchr::memmem::find(&target[..target.len().min(16)], b"://") {
+        Some(at) => {
+            let rest = &target[at + 3..];
+            &rest[rest.iter().position(|it| matches!(it, b'/' | b'?' | b'#')).unwrap_or(rest.len())..]
+        }
+        None => target,
+    }
+}
+
+/// Whether a text has letters, digits, `_`, `-` and `.` only.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'.'))
 }

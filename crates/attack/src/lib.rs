@@ -8,3 +8,18 @@
 pub mod inspector;
 pub mod report;
 pub mod request;
+
+mod body;
+mod client;
+mod decode;
+mod expression;
+mod hit;
+mod json;
+mod literal;
+mod markup;
+mod path;
+mod protocol;
+mod script;
+mod shell;
+mod sql;
+mod value;

@@ -191,3 +191,11 @@ impl Report {
         self.findings.push(finding);
     }
 }
+
+/// A part of a value as people can read it: at most [`EXCERPT_MAX`] bytes, without control characters.
+pub(crate) fn excerpt_of(value: &[u8], at: std::ops::Range<usize>) -> String {
+    let begin = at.start.min(value.len());
+    let end = at.end.clamp(begin, value.len()).min(begin + EXCERPT_MAX);
+    let text = String::from_utf8_lossy(&value[begin..end]);
+    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
+}

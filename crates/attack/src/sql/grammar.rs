@@ -1,0 +1,427 @@
+//! What tokens must be, one after another, to be SQL and not a sentence.
+
+use super::names::{Telling, catalogue, function, waits};
+use super::token::{Token, Word};
+
+/// How a text stands in its statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// As it is, and it begins like nothing in particular.
+    Plain,
+    /// As an expression: it begins with a number or the like.
+    Operand,
+    /// Behind the quote that ended its string.
+    Quoted,
+}
+
+/// A text as tokens.
+pub(super) struct Statement<'a> {
+    pub(super) tokens: &'a [(Token<'a>, usize)],
+    pub(super) context: Context,
+}
+
+/// A piece of grammar that was found: the tokens `from..to`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) check: &'static str,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) is_sure: bool,
+}
+
+const fn sure(check: &'static str, from: usize, to: usize) -> Option<Found> {
+    Some(Found { check, from, to, is_sure: true })
+}
+
+/// What an operand is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operand {
+    /// A number, a string, a variable, `null`.
+    Literal,
+    /// A string that is not closed, at the end: its quote is in the statement around.
+    Open,
+    /// A function that databases have.
+    Call,
+    /// A function that they may have.
+    OtherCall,
+    /// A `(select ...)`.
+    Query,
+    /// The name of a column.
+    Column,
+}
+
+impl<'a> Statement<'a> {
+    fn token(&self, at: usize) -> Option<Token<'a>> {
+        self.tokens.get(at).map(|it| it.0)
+    }
+
+    fn word(&self, at: usize) -> Option<Word> {
+        match self.token(at) {
+            Some(Token::Word(word, _)) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn is_end(&self, at: usize) -> bool {
+        matches!(self.token(at), None | Some(Token::Comment | Token::Semicolon))
+    }
+
+    fn is_inside(&self) -> bool {
+        self.context != Context::Plain
+    }
+
+    /// The surest piece of SQL that does not belong into a value.
+    pub(super) fn find(&self) -> Option<Found> {
+        let mut hint = None;
+        for at in 0..self.tokens.len() {
+            let found = match self.token(at)? {
+                Token::Word(Word::Union, _) => self.union(at),
+                Token::Word(Word::Or | Word::And | Word::Where, _) | Token::Logic => self.connective(at),
+                Token::Word(Word::Like | Word::In | Word::Between | Word::Is, _) | Token::Comparison => {
+                    self.compared(at)
+                }
+                Token::Semicolon => self.statement(at + 1).filter(|_| self.is_inside() || self.has_danger()),
+                Token::Word(Word::Order, _) => self.order(at),
+                Token::Open if self.word(at + 1) == Some(Word::Select) => self.query(at + 1),
+                Token::Word(Word::Waitfor, _) => self.waitfor(at),
+                Token::Word(Word::Into, _) => self.into_file(at),
+                Token::Name(name) => self.name(at, name),
+                Token::Operator(_) if at == 0 && self.context == Context::Quoted => self.joined(at),
+                Token::Word(Word::Statement, b"procedure") => self.analyse(at),
+                _ => None,
+            };
+            match found {
+                Some(found) if found.is_sure => return Some(found),
+                Some(found) => hint = hint.or(Some(found)),
+                None => {}
+            }
+        }
+        self.whole().or(hint)
+    }
+
+    /// `union all select 1, 2`
+    fn union(&self, at: usize) -> Option<Found> {
+        let mut next = at + 1;
+        while matches!(self.token(next), Some(Token::Word(Word::All, _) | Token::Open)) {
+            next += 1;
+        }
+        if self.word(next) != Some(Word::Select) {
+            return None;
+        }
+        if self.is_list(next + 1) || (self.is_inside() && self.is_end(next + 1)) {
+            return sure("sql-union", at, next + 3);
+        }
+        // All of a value that consists of the two words alone: a probe, or half of an attack in two fields.
+        (at == 0 && self.is_end(next + 1)).then_some(())?;
+        sure("sql-union", at, next + 1)
+    }
+
+    /// Whether a list of what to select begins here.
+    fn is_list(&self, mut at: usize) -> bool {
+        while matches!(self.token(at), Some(Token::Word(Word::All, _))) || self.name_is(at, b"top") {
+            at += 1;
+        }
+        match self.token(at) {
+            Some(Token::Number(_) | Token::Text(_) | Token::OpenText(_) | Token::Variable(_)) => {
+                !matches!(self.token(at + 1), Some(Token::Name(_) | Token::Number(_)))
+            }
+            Some(Token::Word(Word::Null | Word::Boolean | Word::Case, _) | Token::Operator(b'*') | Token::Open) => true,
+            Some(Token::Name(_)) => match self.token(at + 1) {
+                Some(Token::Comma | Token::Open | Token::Logic) => true,
+                Some(Token::Word(Word::From | Word::As | Word::Into, _)) => true,
+                _ => false,
+            },
+            Some(Token::Word(_, _)) => matches!(self.token(at + 1), Some(Token::Open | Token::Comma)),
+            _ => false,
+        }
+    }
+
+    fn name_is(&self, at: usize, name: &[u8]) -> bool {
+        matches!(self.token(at), Some(Token::Name(it)) if it == name)
+    }
+
+    /// `or 1=1`, `and sleep(5)`, `where 3=3`, `|| 'a'='a'`
+    fn connective(&self, at: usize) -> Option<Found> {
+        if !self.is_inside() {
+            return None;
+        }
+        let is_logic = matches!(self.token(at), Some(Token::Logic));
+        let (first, next) = self.operand(at + 1)?;
+        if let Some(Token::Comparison | Token::Word(Word::Like | Word::In | Word::Between | Word::Is, _)) =
+            self.token(next)
+        {
+            let skipped = if self.word(next + 1) == Some(Word::Not) { next + 2 } else { next + 1 };
+            let (second, end) = self.operand(skipped)?;
+            let is_constant = first != Operand::Column || second != Operand::Column;
+            let is_sentence = self.context == Context::Operand && first == Operand::Column && !is_logic;
+            if is_constant && (!is_sentence || matches!(second, Operand::Open | Operand::Query | Operand::Call)) {
+                return sure("sql-tautology", at, end);
+            }
+            // `' or a=a--`
+            if self.context == Context::Quoted && self.is_end(end) {
+                return sure("sql-tautology", at, end);
+            }
+            return None;
+        }
+        match first {
+            Operand::Query | Operand::Call => sure("sql-condition", at, next),
+            // `' or 1--`, `' || 'a`
+            Operand::Literal | Operand::Open if self.context == Context::Quoted && self.is_end(next) => {
+                let is_number = matches!(self.token(at + 1), Some(Token::Number(_)));
+                let is_cut = matches!(self.token(next), Some(Token::Comment));
+                (is_logic || is_cut || is_number).then_some(Found {
+                    check: "sql-condition",
+                    from: at,
+                    to: next,
+                    is_sure: true,
+                })
+            }
+            // `'||user||'`
+            _ if is_logic && self.context == Context::Quoted && matches!(self.token(next), Some(Token::Logic)) => {
+                sure("sql-condition", at, next)
+            }
+            _ => None,
+        }
+    }
+
+    /// `' like '%`, `'='`, `' in (select`
+    fn compared(&self, at: usize) -> Option<Found> {
+        if at != 0 && !(1..=3).contains(&at) {
+            return None;
+        }
+        let is_first =
+            self.tokens[..at].iter().all(|it| matches!(it.0, Token::Close | Token::Number(_) | Token::Operator(b'%')));
+        if !self.is_inside() || !is_first {
+            return None;
+        }
+        let (second, end) = self.operand(at + 1)?;
+        match (self.context, second) {
+            (_, Operand::Query) => sure("sql-comparison", at, end),
+            (Context::Quoted, Operand::Open | Operand::Call | Operand::Literal) if at == 0 => {
+                let is_sure = second != Operand::Literal && self.is_end(end);
+                Some(Found { check: "sql-comparison", from: at, to: end, is_sure })
+            }
+            _ => None,
+        }
+    }
+
+    /// An expression from `at` on, and where it ends.
+    fn operand(&self, at: usize) -> Option<(Operand, usize)> {
+        let (mut kind, mut next) = self.primary(at)?;
+        while let Some(Token::Operator(_)) = self.token(next) {
+            let Some((other, end)) = self.primary(next + 1) else { break };
+            if other != Operand::Column {
+                kind = if kind == Operand::Column { other } else { kind };
+            }
+            next = end;
+        }
+        Some((kind, next))
+    }
+
+    fn primary(&self, mut at: usize) -> Option<(Operand, usize)> {
+        let mut depth = 0_usize;
+        loop {
+            match self.token(at)? {
+                Token::Open if self.word(at + 1) == Some(Word::Select) => {
+                    return Some((Operand::Query, self.close(at + 1, depth + 1)));
+                }
+                Token::Open => depth += 1,
+                Token::Word(Word::Not | Word::Exists, _) | Token::Operator(b'+' | b'-' | b'!' | b'~') => {}
+                Token::Word(Word::All, _) => {}
+                _ => break,
+            }
+            at += 1;
+        }
+        let (kind, next) = match self.token(at)? {
+            Token::Number(_) | Token::Text(_) | Token::Variable(_) | Token::Word(Word::Null | Word::Boolean, _) => {
+                (Operand::Literal, at + 1)
+            }
+            Token::OpenText(_) => (Operand::Open, at + 1),
+            Token::Word(Word::Select | Word::Case, _) => (Operand::Query, self.tokens.len()),
+            Token::Name(name) | Token::Word(_, name) if matches!(self.token(at + 1), Some(Token::Open)) => {
+                let kind = if function(name).is_some() { Operand::Call } else { Operand::OtherCall };
+                (kind, self.close(at + 2, 1))
+            }
+            Token::Name(_) => (Operand::Column, at + 1),
+            _ => return None,
+        };
+        // Brackets that were opened for this operand alone.
+        let mut end = next;
+        while 0 < depth && matches!(self.token(end), Some(Token::Close)) {
+            end += 1;
+            depth -= 1;
+        }
+        Some((kind, end))
+    }
+
+    /// Behind the bracket that closes `depth` open ones.
+    fn close(&self, mut at: usize, mut depth: usize) -> usize {
+        while let Some(token) = self.token(at) {
+            at += 1;
+            match token {
+                Token::Open => depth += 1,
+                Token::Close if depth == 1 => return at,
+                Token::Close => depth -= 1,
+                _ => {}
+            }
+        }
+        at
+    }
+
+    /// A statement that begins at `at`.
+    fn statement(&self, mut at: usize) -> Option<Found> {
+        while matches!(self.token(at), Some(Token::Open | Token::Semicolon)) {
+            at += 1;
+        }
+        let Token::Word(word, text) = self.token(at)? else {
+            return match self.token(at)? {
+                Token::Name(name) if waits(name) => sure("sql-stacked", at, at + 2),
+                _ => None,
+            };
+        };
+        let next = self.token(at + 1);
+        let is_statement = match word {
+            Word::Select => self.is_list(at + 1),
+            Word::Insert => self.word(at + 1) == Some(Word::Into),
+            Word::Update => matches!(next, Some(Token::Name(_))) && self.word(at + 2) == Some(Word::Set),
+            Word::Delete => self.word(at + 1) == Some(Word::From),
+            Word::Drop | Word::Create => matches!(self.word(at + 1), Some(Word::Object | Word::Or | Word::Statement)),
+            Word::Declare => matches!(next, Some(Token::Variable(_))),
+            Word::Set => matches!(next, Some(Token::Variable(_))),
+            Word::Execute => match next {
+                Some(Token::Open | Token::Variable(_)) => true,
+                Some(Token::Name(name)) => function(name).is_some() || name == b"immediate" || name.starts_with(b"sp_"),
+                _ => false,
+            },
+            Word::Waitfor => matches!(next, Some(Token::Name(b"delay" | b"time"))),
+            Word::Statement => match (text, next) {
+                (b"shutdown", _) => self.is_end(at + 1) || matches!(next, Some(Token::Word(_, _))),
+                (b"begin", Some(Token::Name(name))) => function(name).is_some(),
+                (b"copy", Some(Token::Open)) | (b"load", Some(Token::Name(b"data"))) => true,
+                (b"grant" | b"revoke", Some(Token::Word(_, _))) => true,
+                (b"procedure", _) => return self.analyse(at),
+                (b"pragma" | b"attach", Some(Token::Name(_) | Token::Word(_, _))) => self.is_inside(),
+                _ => false,
+            },
+            _ => false,
+        };
+        is_statement.then_some(())?;
+        sure("sql-stacked", at, at + 3)
+    }
+
+    /// `' order by 3--`, `1 group by x having 1=1`
+    fn order(&self, at: usize) -> Option<Found> {
+        if !self.is_inside() || self.word(at + 1) != Some(Word::By) {
+            return None;
+        }
+        let mut next = at + 2;
+        loop {
+            match self.token(next)? {
+                Token::Number(_) | Token::Name(_) => next += 1,
+                Token::Open => next = self.close(next + 1, 1),
+                _ => return None,
+            }
+            if !matches!(self.token(next), Some(Token::Comma)) {
+                break;
+            }
+            next += 1;
+        }
+        let is_cut = matches!(self.token(next), Some(Token::Comment)) || self.word(next) == Some(Word::Where);
+        let is_number = matches!(self.token(at + 2), Some(Token::Number(_))) && self.is_end(next);
+        (is_cut || is_number).then_some(())?;
+        sure("sql-order", at, next)
+    }
+
+    /// `(select 0 from x)` anywhere.
+    fn query(&self, at: usize) -> Option<Found> {
+        if !self.is_list(at + 1) {
+            return None;
+        }
+        let end = self.close(at, 1);
+        let has_from = self.tokens[at..end].iter().any(|it| matches!(it.0, Token::Word(Word::From | Word::Case, _)));
+        let is_short = end <= at + 4;
+        (has_from || is_short || self.is_inside()).then_some(())?;
+        sure("sql-query", at, end)
+    }
+
+    fn waitfor(&self, at: usize) -> Option<Found> {
+        let is_delay = matches!(self.token(at + 1), Some(Token::Name(b"delay" | b"time")))
+            && matches!(self.token(at + 2), Some(Token::Text(_) | Token::OpenText(_)));
+        is_delay.then_some(())?;
+        sure("sql-wait", at, at + 3)
+    }
+
+    fn into_file(&self, at: usize) -> Option<Found> {
+        let is_file = matches!(self.token(at + 1), Some(Token::Name(b"outfile" | b"dumpfile")))
+            && matches!(self.token(at + 2), Some(Token::Text(_) | Token::OpenText(_)));
+        is_file.then_some(())?;
+        sure("sql-file", at, at + 3)
+    }
+
+    fn analyse(&self, at: usize) -> Option<Found> {
+        (self.name_is(at + 1, b"analyse") && matches!(self.token(at + 2), Some(Token::Open))).then_some(())?;
+        sure("sql-function", at, at + 3)
+    }
+
+    /// `pg_sleep(5)`, `1-sleep(5)`, `from information_schema.tables`
+    fn name(&self, at: usize, name: &[u8]) -> Option<Found> {
+        if matches!(self.token(at + 1), Some(Token::Open)) {
+            let is_argument = !matches!(self.token(at + 2), None | Some(Token::Close));
+            return match function(name) {
+                Some(Telling::Alone) if is_argument || self.is_inside() => sure("sql-function", at, at + 4),
+                Some(Telling::InSql) if waits(name) => {
+                    let is_wait = matches!(self.token(at + 2), Some(Token::Number(_) | Token::Open | Token::Text(_)));
+                    let is_sql = self.is_inside()
+                        || (0 < at
+                            && matches!(self.token(at - 1), Some(Token::Comma | Token::Open | Token::Operator(_))))
+                        || (at == 0 && self.is_end(self.close(at + 2, 1)));
+                    is_wait.then_some(Found { check: "sql-wait", from: at, to: at + 4, is_sure: is_sql })
+                }
+                // `char(113)||char(112)`, `chr(76)+chr(77)`
+                Some(Telling::InSql) if matches!(name, b"char" | b"chr") => {
+                    let end = self.close(at + 2, 1);
+                    let is_joined = matches!(self.token(end), Some(Token::Logic | Token::Operator(b'+')));
+                    (is_joined && self.token(end + 1) == self.token(at)).then_some(())?;
+                    sure("sql-function", at, end + 2)
+                }
+                _ => None,
+            };
+        }
+        if catalogue(name) && 0 < at && self.word(at - 1) == Some(Word::From) && name != b"mysql" {
+            return sure("sql-catalogue", at - 1, at + 1);
+        }
+        None
+    }
+
+    /// `'+(select`, `'||(select`, `'-sleep(5)-'`, `'*1*'`
+    fn joined(&self, at: usize) -> Option<Found> {
+        let (kind, end) = self.operand(at + 1)?;
+        match kind {
+            Operand::Query | Operand::Call => sure("sql-joined", at, end),
+            _ => None,
+        }
+    }
+
+    /// A whole statement typed as a value is an attack when it asks for what only attackers ask for.
+    fn whole(&self) -> Option<Found> {
+        let first = usize::from(matches!(self.token(0), Some(Token::Open)));
+        let found = self.statement(first)?;
+        self.has_danger().then_some(())?;
+        sure("sql-statement", found.from, self.tokens.len())
+    }
+
+    fn has_danger(&self) -> bool {
+        self.tokens.iter().enumerate().any(|(at, (token, _))| match token {
+            Token::Name(name) => {
+                let is_call = matches!(self.token(at + 1), Some(Token::Open));
+                (is_call && (function(name) == Some(Telling::Alone) || waits(name)))
+                    || (catalogue(name) && *name != b"mysql")
+                    || (*name == b"program" && 0 < at && self.name_is(at - 1, b"to"))
+                    || matches!(*name, b"outfile" | b"dumpfile" | b"xp_cmdshell")
+            }
+            Token::Variable(name) => name.starts_with(b"@@"),
+            Token::Word(Word::Case, _) => self.word(at + 1) == Some(Word::Where),
+            _ => false,
+        })
+    }
+}

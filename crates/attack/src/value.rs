@@ -1,0 +1,280 @@
+//! Judges one value: undoes its encodings one after another, and has each form scanned.
+
+use crate::decode;
+use crate::expression;
+use crate::hit::Hit;
+use crate::inspector::is_plain;
+use crate::json;
+use crate::literal::{Calls, Literals};
+use crate::markup;
+use crate::path::{self, Path};
+use crate::protocol;
+use crate::report::Family;
+use crate::script;
+use crate::shell::{self, Line};
+use crate::sql;
+
+/// How many forms of one value are looked at: an attack that is encoded more often than that reaches nobody.
+const LAYERS_MAX: usize = 6;
+/// How many bytes of a value the checks of one family read at most; the shared scan reads all.
+const CHECKED_BYTES_MAX: usize = 64 << 10;
+/// How many quoted parts of a value are tried as base64.
+const QUOTED_MAX: usize = 32;
+
+/// How a value stands in its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The path of the target.
+    Target,
+    /// One segment of it.
+    Segment,
+    /// An argument of a query or a form.
+    Argument,
+    /// A query as a whole, beside its arguments.
+    Whole,
+    /// A text of a body: a field of JSON, of a multipart form, of XML.
+    Field,
+    /// The content of a file or of a body that is no form.
+    Content,
+    /// A header field without a grammar of its own.
+    Header,
+    /// A header field whose grammar has no room for text.
+    Protocol,
+    /// A cookie.
+    Cookie,
+    /// The user agent.
+    Agent,
+    /// The path of an address, as in `Referer`.
+    Address,
+}
+
+/// Memory that is used again for each value.
+#[derive(Debug, Default)]
+pub(crate) struct ValueScratch {
+    layer: Vec<u8>,
+    next: Vec<u8>,
+    lower: Vec<u8>,
+    inner: Vec<u8>,
+    path: Path,
+    line: Line,
+    tokens: Vec<usize>,
+}
+
+type Found<'a> = &'a mut dyn FnMut(Hit, &[u8]);
+
+/// Judges a value; `found` is told of each hit with the form in which it stands.
+pub(crate) fn judge(
+    literals: &Literals,
+    bytes: &[u8],
+    standing: Standing,
+    scratch: &mut ValueScratch,
+    found: Found<'_>,
+) {
+    if is_plain(bytes) && memchr::memmem::find(bytes, b"..").is_none() {
+        if 8 <= bytes.len() && !matches!(standing, Standing::Protocol | Standing::Agent | Standing::Target) {
+            base64(literals, bytes, standing, scratch, found);
+        }
+        return;
+    }
+    let is_form = matches!(standing, Standing::Argument | Standing::Whole);
+    let mut layer = std::mem::take(&mut scratch.layer);
+    let mut next = std::mem::take(&mut scratch.next);
+    layer.clear();
+    if !decode::percent(bytes, is_form, &mut layer) {
+        layer.clear();
+        layer.extend_from_slice(bytes);
+    }
+    let is_document = matches!(standing, Standing::Argument | Standing::Field | Standing::Cookie | Standing::Header)
+        && json::may_be_document(&layer);
+    if !(is_document && document(literals, &layer, standing, scratch, found)) {
+        scan(literals, &layer, standing, scratch, found);
+        base64(literals, &layer, standing, scratch, found);
+        quoted_base64(literals, &layer, standing, scratch, found);
+    }
+    for step in 1..LAYERS_MAX {
+        next.clear();
+        let is_changed = match step % 3 {
+            1 => memchr::memchr(b'%', &layer).is_some() && decode::percent(&layer, is_form && step < 3, &mut next),
+            2 => memchr::memchr(b'&', &layer).is_some() && decode::entities(&layer, &mut next),
+            _ => memchr::memchr(b'\\', &layer).is_some() && decode::escapes(&layer, &mut next),
+        };
+        if is_changed {
+            std::mem::swap(&mut layer, &mut next);
+            scan(literals, &layer, standing, scratch, found);
+            base64(literals, &layer, standing, scratch, found);
+        }
+    }
+    (scratch.layer, scratch.next) = (layer, next);
+}
+
+/// Judges the texts of a document; `false` when it is none.
+fn document(
+    literals: &Literals,
+    text: &[u8],
+    standing: Standing,
+    scratch: &mut ValueScratch,
+    found: Found<'_>,
+) -> bool {
+    let mut leaves = Vec::new();
+    if json::for_each(text, &mut |it| leaves.push(it)).is_some() {
+        return false;
+    }
+    let inner = match standing {
+        Standing::Argument | Standing::Field => Standing::Content,
+        other => other,
+    };
+    for leaf in leaves {
+        let mut plain = Vec::with_capacity(leaf.text.len());
+        json::unescape(leaf.text, &mut plain);
+        if leaf.is_name && is_plain(&plain) {
+            continue;
+        }
+        scan(literals, &plain, Standing::Field, scratch, found);
+        if !leaf.is_name {
+            base64(literals, &plain, inner, scratch, found);
+        }
+    }
+    operators(literals, text, scratch, found);
+    true
+}
+
+/// Names of operators in a document: `{"$ne": 1}`.
+fn operators(literals: &Literals, text: &[u8], scratch: &mut ValueScratch, found: Found<'_>) {
+    if memchr::memmem::find(text, b"\"$").is_none() && memchr::memmem::find(text, b"__proto__").is_none() {
+        return;
+    }
+    scratch.lower.clear();
+    scratch.lower.extend(text.iter().map(u8::to_ascii_lowercase));
+    literals.scan(&scratch.lower, &mut |hit| {
+        if matches!(hit.check, "nosql-operator" | "prototype-pollution") {
+            found(hit, text);
+        }
+    });
+}
+
+fn base64(literals: &Literals, text: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
+    let mut inner = std::mem::take(&mut scratch.inner);
+    inner.clear();
+    if decode::base64(text, &mut inner) {
+        let standing = if standing == Standing::Segment { Standing::Argument } else { standing };
+        scan(literals, &inner, standing, scratch, found);
+        let mut decoded = Vec::new();
+        if memchr::memchr(b'%', &inner).is_some() && decode::percent(&inner, false, &mut decoded) {
+            scan(literals, &decoded, standing, scratch, found);
+        }
+        decoded.clear();
+        if memchr::memchr(b'\\', &inner).is_some() && decode::escapes(&inner, &mut decoded) {
+            scan(literals, &decoded, standing, scratch, found);
+        }
+        decoded.clear();
+        if memchr::memchr(b'&', &inner).is_some() && decode::entities(&inner, &mut decoded) {
+            scan(literals, &decoded, standing, scratch, found);
+        }
+    }
+    scratch.inner = inner;
+}
+
+/// Objects that are written as text carry base64 between quotes: `s:16:"L2V0Yy9wYXNzd2Q="`.
+fn quoted_base64(literals: &Literals, text: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
+    if memchr::memchr(b'"', text).is_none() {
+        return;
+    }
+    for part in text.split(|it| *it == b'"').skip(1).take(QUOTED_MAX).filter(|it| 8 <= it.len() && it.len() < 4096) {
+        base64(literals, part, standing, scratch, found);
+    }
+}
+
+/// Scans one form of a value.
+fn scan(literals: &Literals, layer: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
+    let mut lower = std::mem::take(&mut scratch.lower);
+    lower.clear();
+    lower.extend(layer.iter().map(u8::to_ascii_lowercase));
+    let calls = literals.scan(&lower, &mut |hit| {
+        if is_wanted(standing, hit.family) {
+            found(hit, layer);
+        }
+    });
+    let text = &lower[..lower.len().min(CHECKED_BYTES_MAX)];
+    let mut tell = |hit: Option<Hit>| {
+        if let Some(hit) = hit {
+            found(hit, layer);
+        }
+    };
+    check(text, calls, standing, scratch, &mut tell);
+    scratch.lower = lower;
+}
+
+fn is_wanted(standing: Standing, family: Family) -> bool {
+    match standing {
+        Standing::Protocol | Standing::Agent => {
+            matches!(family, Family::Lookup | Family::CodeInjection | Family::RequestForgery)
+        }
+        Standing::Address => family != Family::FileInclusion,
+        Standing::Whole => false,
+        _ => true,
+    }
+}
+
+fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScratch, tell: &mut dyn FnMut(Option<Hit>)) {
+    use Standing as S;
+    let has_quote = memchr::memchr2(b'\'', b'"', text).is_some();
+    let has_angle = memchr::memchr(b'<', text).is_some();
+    if (calls.has(Calls::SQL) || has_quote)
+        && !matches!(standing, S::Protocol | S::Target | S::Segment)
+        && may_be_sql(text)
+    {
+        tell(sql::check(text, &mut scratch.tokens));
+    }
+    if calls.has(Calls::MARKUP) && (has_angle || memchr::memchr(b'=', text).is_some()) && standing != S::Protocol {
+        tell(markup::check(text));
+    }
+    if calls.has(Calls::SCRIPT)
+        && memchr::memchr3(b'(', b'`', b':', text).is_some() | memchr::memchr2(b'[', b'=', text).is_some()
+        && standing != S::Protocol
+    {
+        tell(script::check(text));
+    }
+    let is_path = calls.has(Calls::PATH)
+        || text.iter().any(|it| 0xc0 <= *it) && memchr::memchr2(b'.', b'%', text).is_some()
+        || memchr::memmem::find(text, b"%b").is_some();
+    if is_path && !matches!(standing, S::Protocol | S::Agent | S::Content | S::Whole) {
+        let place = if standing == S::Target { path::Standing::Target } else { path::Standing::Value };
+        tell(path::check(text, place, &mut scratch.path));
+    }
+    match standing {
+        S::Argument | S::Field | S::Header | S::Segment | S::Whole | S::Target | S::Content
+            if calls.has(Calls::SHELL) =>
+        {
+            let hit = shell::check(text, &mut scratch.line);
+            let is_text = matches!(standing, S::Field | S::Content) && 400 < text.len();
+            tell(hit.filter(|it| !is_text || it.check == "shell-function"));
+        }
+        S::Agent | S::Protocol | S::Cookie | S::Address => {
+            tell(
+                shell::shellshock(text)
+                    .map(|at| Hit::sure(Family::CommandInjection, "shell-function", at..text.len().min(at + 80))),
+            );
+        }
+        _ => {}
+    }
+    if calls.has(Calls::TEMPLATE) && memchr::memchr2(b'{', b'<', text).is_some() {
+        tell(expression::check_template(text));
+    }
+    if calls.has(Calls::XML) {
+        tell(expression::check_xml(text));
+    }
+    if calls.has(Calls::ADDRESS) && !matches!(standing, S::Agent | S::Protocol) {
+        tell(expression::check_address(text));
+    }
+    if memchr::memchr2(b'\r', b'\n', text).is_some() && standing != S::Whole {
+        let is_body = matches!(standing, S::Field | S::Content);
+        tell(protocol::check_line_breaks(text, is_body));
+    }
+}
+
+/// Whether a text has anything without which no SQL leaves its place.
+fn may_be_sql(text: &[u8]) -> bool {
+    text.iter().any(|it| {
+        matches!(it, b'\'' | b'"' | b'(' | b'=' | b'<' | b'>' | b';' | b'#' | b'*' | b'-' | b'@' | b'|' | b'0'..=b'9')
+    }) || memchr::memmem::find(text, b"union").is_some()
+}
