@@ -62,6 +62,7 @@ const SCANNERS: &[&[u8]] = &[
     b"libwww-perl/5.8",
     b"core-project",
     b"gotestwaf",
+    b".nasl",
     b"rustscan",
     b"leakix",
     b"l9explore",

@@ -12,7 +12,7 @@ pub(crate) fn check_template(text: &[u8]) -> Option<Hit> {
         let (open, close) = match at.checked_sub(1).map(|it| text[it]) {
             Some(b'$' | b'#' | b'*' | b'%' | b'@') => (at + 1, b'}'),
             _ if text[at..].starts_with(b"{{") => (at + 2, b'}'),
-            _ if text[..at].ends_with(b"$\\a") => (at + 1, b'}'),
+            _ if text[..at].ends_with(b"$\\a") || text[..at].ends_with(b"+") => (at + 1, b'}'),
             _ => continue,
         };
         let rest = &text[open..text.len().min(open + EXPRESSION_BYTES_MAX)];
@@ -92,13 +92,12 @@ fn is_product(inside: &[u8]) -> bool {
     let inside = inside.trim_ascii();
     let inside = inside.strip_prefix(b"{").unwrap_or(inside);
     let inside = inside.strip_prefix(b"=").unwrap_or(inside);
-    let Some(times) = inside.iter().position(|it| matches!(it, b'*' | b'+' | b'-' | b'/')) else { return false };
-    let (left, right) = (inside[..times].trim_ascii(), inside[times + 1..].trim_ascii());
     let is_number = |it: &[u8]| {
+        let it = it.trim_ascii();
         let it = it.strip_prefix(b"'").and_then(|it| it.strip_suffix(b"'")).unwrap_or(it);
         !it.is_empty() && it.len() <= 12 && it.iter().all(u8::is_ascii_digit)
     };
-    is_number(left) && is_number(right) && (inside[times] == b'*' || inside.len() < 12)
+    inside.len() <= 64 && inside.contains(&b'*') && inside.split(|it| *it == b'*').all(is_number)
 }
 
 /// Looks for entities and doctypes that read or fetch, in a text in lower case.

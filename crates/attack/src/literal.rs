@@ -197,7 +197,6 @@ const WORDS: &[(&str, Means)] = &[
     ("netstat", C(Calls::SHELL)),
     // Code: names that requests carry for no other end.
     ("<?php", Sure(Code, "php-tag")),
-    ("<?=", Sure(Code, "php-tag")),
     ("<%=", Hint(Code, "server-tag")),
     ("<%@", Sure(Code, "server-tag")),
     ("eval($_", Sure(Code, "php-code")),
@@ -316,6 +315,7 @@ const WORDS: &[(&str, Means)] = &[
     ("new date(); do", Sure(Code, "nosql-code")),
     ("this.password", Sure(Code, "nosql-code")),
     ("|(uid=", Sure(Code, "ldap-filter")),
+    (":2.5.13.", Sure(Code, "ldap-filter")),
     (")(uid=", Sure(Code, "ldap-filter")),
     (")(objectclass=", Sure(Code, "ldap-filter")),
     ("(objectclass=*", Sure(Code, "ldap-filter")),
@@ -404,16 +404,20 @@ impl Literals {
     }
 
     /// Scans a text in lower case: what calls for a closer look, and attacks by word alone to `found`.
-    pub(crate) fn scan(&self, text: &[u8], found: &mut dyn FnMut(Hit)) -> Calls {
-        let mut calls = Calls::default();
+    /// The second is where the first word that calls stands.
+    pub(crate) fn scan(&self, text: &[u8], found: &mut dyn FnMut(Hit)) -> (Calls, usize) {
+        let (mut calls, mut first) = (Calls::default(), text.len());
         for hit in self.scan.find_overlapping_iter(text) {
             let at = hit.start()..text.len().min(hit.end() + 60);
             match WORDS[hit.pattern().as_usize()].1 {
-                Means::Calls(it) => calls.0 |= it,
+                Means::Calls(it) => {
+                    calls.0 |= it;
+                    first = first.min(hit.start());
+                }
                 Means::Sure(family, check) => found(Hit::sure(family, check, at)),
                 Means::Hint(family, check) => found(Hit::hint(family, check, at)),
             }
         }
-        calls
+        (calls, first)
     }
 }

@@ -41,6 +41,12 @@ fn tag_at(text: &[u8], at: usize) -> Option<Hit> {
         return is_directive
             .then(|| Hit::sure(Family::CodeInjection, "server-side-include", at..text.len().min(at + 80)));
     }
+    if let Some(code) = rest.strip_prefix(b"?=") {
+        let first = code.trim_ascii_start().first();
+        let is_code =
+            first.is_some_and(|it| it.is_ascii_alphabetic() || matches!(it, b'$' | b'\'' | b'"' | b'`' | b'('));
+        return is_code.then(|| Hit::sure(Family::CodeInjection, "php-tag", at..text.len().min(at + 80)));
+    }
     let skipped = rest.iter().take(4).take_while(|it| matches!(it, b'/' | 0..=0x1f | b'?')).count();
     let name = &rest[skipped..];
     let length = name.iter().take_while(|it| is_in_tag(**it)).count();
@@ -53,7 +59,7 @@ fn tag_at(text: &[u8], at: usize) -> Option<Hit> {
     let ends_well = behind
         .first()
         .is_none_or(|it| matches!(it, b' ' | b'\t' | b'\n' | b'\r' | 0x0c | b'/' | b'>' | b'<' | b'"' | b'\''));
-    if local == b"script" && ends_well {
+    if local == b"script" && ends_well && (is_closing || is_tag(behind)) {
         return sure("markup-script");
     }
     let mut attributes = Attributes { rest: behind, left: ATTRIBUTES_MAX };
@@ -92,6 +98,14 @@ fn tag_at(text: &[u8], at: usize) -> Option<Hit> {
     (is_hint && ends_well).then(|| Hit::hint(Family::CrossSiteScripting, "markup-tag", at..at + 1 + name.len()))
 }
 
+/// Whether what follows a name goes on as a tag does: to its end, or with an attribute.
+fn is_tag(behind: &[u8]) -> bool {
+    let head = &behind[..behind.len().min(512)];
+    let is_quoted = head.first().is_some_and(|it| matches!(it, b'"' | b'\''));
+    let goes_on = memchr::memchr(b'>', head).is_some() || memchr::memmem::find(head, b"src").is_some();
+    !is_quoted && (goes_on || head.trim_ascii().is_empty() || matches!(head.first(), Some(b'<' | b'/')))
+}
+
 const fn is_in_tag(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_') || 0x80 <= byte
 }
@@ -108,6 +122,8 @@ fn judge(tag: &[u8], attribute: &Attribute<'_>) -> Option<bool> {
         && 5 <= local.len()
         && local[2..].iter().all(u8::is_ascii_alphabetic)
         && !value.trim_ascii().is_empty()
+        // A template of a page, as programmers send it to one another.
+        && !value.starts_with(b"{")
     {
         return Some(true);
     }

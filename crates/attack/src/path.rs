@@ -38,6 +38,9 @@ const SYSTEM_FILES: &[&[u8]] = &[
     b".bash_history",
     b"c$/users/",
     b"root/.",
+    b"boot.ini",
+    b"autoexec.bat",
+    b"inetpub/",
 ];
 
 /// Files that are telling below a climb only.
@@ -86,6 +89,8 @@ const WRAPPERS: &[&[u8]] =
 #[derive(Debug, Default)]
 pub(crate) struct Path {
     text: Vec<u8>,
+    /// Without steps that stay in place.
+    flat: Vec<u8>,
     /// Whether a dot or a slash was written so that only a lenient decoder reads it.
     is_disguised: bool,
     climbs: usize,
@@ -150,8 +155,9 @@ impl Path {
                 Some(other) => self.disguised(overlong(&[rest[0], other]), 4),
                 None => (Some(rest[0]), 1),
             },
-            // No decoder agrees with another on these; one of them reads a dot.
-            Some(0xc0..) => self.disguised(Some(b'.'), 2),
+            // No decoder agrees with another on these; one of them reads a dot, or a slash.
+            Some(0x1c | 0xaf) if rest[0] == 0xc1 => self.disguised(Some(b'/'), 2),
+            Some(0xc0.. | b'^') if rest[0] == 0xc0 => self.disguised(Some(b'.'), 2),
             Some(0x80..=0xbf) => self.disguised(overlong(&rest[..2]), 2),
             _ => (Some(rest[0]), 1),
         }
@@ -170,12 +176,23 @@ impl Path {
 
     fn count(&mut self) {
         (self.climbs, self.climbs_in_a_row, self.idle_steps) = (0, 0, 0);
+        self.flat.clear();
+        for segment in self.text.split(|it| *it == b'/') {
+            // The first and empty ones stay: a root is a root.
+            if segment != b"." || self.flat.is_empty() {
+                self.flat.extend_from_slice(segment);
+                self.flat.push(b'/');
+            }
+        }
+        self.flat.pop();
         let mut row = 0;
         let mut segments = self.text.split(|it| *it == b'/').peekable();
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
             // Of a first segment the end counts: `x=..`, `"..`.
-            let tail = segment.len() - segment.iter().rev().take_while(|it| **it == b'.').count();
+            // Some servers read a question mark as any character.
+            let is_dot = |it: &&u8| **it == b'.' || (**it == b'?' && self.is_disguised);
+            let tail = segment.len() - segment.iter().rev().take_while(is_dot).count();
             let dots = segment.len() - tail;
             let is_dots = tail == 0 || segment[tail - 1].is_ascii_punctuation() && segment[tail - 1] != b'.';
             if 2 <= dots && is_dots && !is_last {
@@ -190,10 +207,39 @@ impl Path {
         }
     }
 
+    fn begins_with_climb(&self) -> bool {
+        let text = self.flat.strip_prefix(b"/").unwrap_or(&self.flat);
+        [&b"../"[..], b".../", b"..../"].iter().any(|it| text.starts_with(it))
+    }
+
+    /// Whether it ends as what a server runs or is set up with, and serves to nobody.
+    fn ends_as_source(&self) -> bool {
+        const ENDS: &[&[u8]] = &[
+            b".php",
+            b".ini",
+            b".conf",
+            b".cfg",
+            b".log",
+            b".asp",
+            b".aspx",
+            b".jsp",
+            b".bak",
+            b".sql",
+            b".inc",
+            b".properties",
+            b".pem",
+            b".key",
+            b".passwd",
+        ];
+        let name = self.flat.rsplit(|it| *it == b'/').next().unwrap_or_default();
+        let name = name.split(|it| matches!(it, b';' | b'?' | b'#' | b'%')).next().unwrap_or_default();
+        ENDS.iter().any(|it| name.ends_with(it))
+    }
+
     fn find(&self, names: &[&[u8]]) -> bool {
         names.iter().any(|name| {
-            memchr::memmem::find_iter(&self.text, name).any(|at| {
-                at == 0 || matches!(self.text[at - 1], b'/' | b'.' | b'=' | b':' | b'"' | b'\'' | b' ' | b'?')
+            memchr::memmem::find_iter(&self.flat, name).any(|at| {
+                at == 0 || matches!(self.flat[at - 1], b'/' | b'.' | b'=' | b':' | b'"' | b'\'' | b' ' | b'?')
             })
         })
     }
@@ -201,8 +247,8 @@ impl Path {
     /// Whether a name of the system's files stands behind a root: `/etc/passwd`, `c:/windows/win.ini`, `file:///etc`.
     fn has_absolute(&self) -> bool {
         SYSTEM_FILES.iter().any(|name| {
-            memchr::memmem::find_iter(&self.text, name).any(|at| {
-                let before = &self.text[..at];
+            memchr::memmem::find_iter(&self.flat, name).any(|at| {
+                let before = &self.flat[..at];
                 let is_rooted = before.ends_with(b"/") || (name.starts_with(b"web-inf") && before.is_empty());
                 let folder = before.strip_suffix(b"/").unwrap_or(before);
                 let is_root = folder.is_empty()
@@ -248,6 +294,9 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     }
     if path.is_disguised && 0 < path.climbs {
         return sure("path-disguised");
+    }
+    if path.begins_with_climb() && !has_space && text.len() < 300 && (path.find(OTHER_FILES) || path.ends_as_source()) {
+        return sure("path-climb-to-file");
     }
     if path.is_disguised && path.text.starts_with(b".") && path.find(SYSTEM_FILES) {
         return sure("path-disguised");

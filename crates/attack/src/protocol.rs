@@ -102,6 +102,13 @@ const COMMANDS: &[&[u8]] = &[
 
 /// Looks for lines that a server would take for fields or commands of its own, in a text in lower case.
 pub(crate) fn check_line_breaks(text: &[u8], is_body: bool) -> Option<Hit> {
+    // A character whose last byte is a line break, for servers that drop the others.
+    if let Some(at) =
+        memchr::memmem::find(text, b"\xe5\x98\x8d").or_else(|| memchr::memmem::find(text, b"\xe5\x98\x8a"))
+        && FIELDS.iter().any(|it| text[at + 3..].starts_with(it))
+    {
+        return Some(Hit::sure(Family::ProtocolAttack, "line-break-field", at..text.len().min(at + 80)));
+    }
     let first = memchr::memchr2(b'\r', b'\n', text)?;
     // Texts have lines; only one that begins with its line break is odd in a body.
     if is_body && 0 < first || 2048 < text.len() {

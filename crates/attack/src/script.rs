@@ -25,8 +25,17 @@ const GLOBALS: &[&[u8]] =
 /// Looks for script in a text in lower case.
 pub(crate) fn check(text: &[u8]) -> Option<Hit> {
     let sure = |check, at: usize| Some(Hit::sure(Family::CrossSiteScripting, check, at..text.len().min(at + 120)));
-    if is_link(text.trim_ascii_start().trim_ascii()) {
+    let code = text.trim_ascii();
+    if is_link(code) && (!code.contains(&b' ') || is_code(code)) {
         return sure("script-link", 0);
+    }
+    for at in memchr::memmem::find_iter(text, b"document[") {
+        let inside = text[at + 9..].trim_ascii_start();
+        let name = inside.get(1..).unwrap_or_default();
+        let is_quoted = matches!(inside.first(), Some(b'\'' | b'"' | b'`'));
+        if is_quoted && [&b"cookie"[..], b"domain", b"write", b"location"].iter().any(|it| name.starts_with(it)) {
+            return sure("script-sink", at);
+        }
     }
     if let Some(at) = bracket_call(text) {
         return sure("script-bracket-call", at);

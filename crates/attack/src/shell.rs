@@ -192,6 +192,11 @@ impl Line {
                 b'\'' | b'"' | b'\\' | b'^' if inner => 1,
                 // `c''at`
                 b'\'' | b'"' if rest.get(1) == Some(&byte) && 0 < at && text[at - 1].is_ascii_alphanumeric() => 2,
+                b'`' if rest.starts_with(b"``") && 0 < at && text[at - 1].is_ascii_alphanumeric() => 2,
+                b'+' => {
+                    self.text.push(b' ');
+                    1
+                }
                 _ => {
                     self.text.push(byte);
                     1
@@ -231,7 +236,9 @@ pub(crate) fn check(text: &[u8], line: &mut Line) -> Option<Hit> {
 pub(crate) fn shellshock(text: &[u8]) -> Option<usize> {
     let at = memchr::memmem::find(text, b"()")?;
     let rest = text[at + 2..].trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
-    (rest.starts_with(b":") || rest.starts_with(b"_") || memchr::memmem::find(rest, b"};").is_some()).then_some(at)
+    let ends = memchr::memmem::find(&rest[..rest.len().min(48)], b"};").is_some();
+    let is_nameless = at == 0 || !text[at - 1].is_ascii_alphanumeric();
+    (is_nameless && (ends || [&b":;"[..], b": ;", b"_;"].iter().any(|it| rest.starts_with(it)))).then_some(at)
 }
 
 /// How long the separator at `at` is: what begins a command in a shell.
@@ -272,7 +279,10 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
     let is_argument = has_space && looks_like_argument(argument);
     match (is_command, is_word) {
         (true, _) if separator == b'\n' => (is_argument && !argument.is_empty()).then_some(false),
-        (true, _) => (is_end || is_argument).then_some(true),
+        (true, _) => {
+            let is_strange = matches!(separator, b';' | b'|' | b'`' | b'$') && is_no_word(name) && has_space;
+            (is_end || is_argument || is_strange).then_some(true)
+        }
         (_, true) if separator == b'\n' => None,
         (_, true) if is_argument => Some(true),
         // `|echo`, `` `true` ``
@@ -280,6 +290,29 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
         (_, true) => (is_end && blank == 0).then_some(false),
         _ => None,
     }
+}
+
+/// Whether a command's name means nothing in any language.
+fn is_no_word(name: &[u8]) -> bool {
+    const NAMES: &[&[u8]] = &[
+        b"getent",
+        b"nslookup",
+        b"wget",
+        b"curl",
+        b"whoami",
+        b"ifconfig",
+        b"ipconfig",
+        b"netstat",
+        b"uname",
+        b"mkfifo",
+        b"chmod",
+        b"certutil",
+        b"bitsadmin",
+        b"socat",
+        b"traceroute",
+        b"tcpdump",
+    ];
+    NAMES.contains(&name)
 }
 
 /// The folder of a command, its name, and what follows.

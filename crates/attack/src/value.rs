@@ -18,6 +18,8 @@ use crate::sql;
 const LAYERS_MAX: usize = 6;
 /// How many bytes of a value the checks of one family read at most; the shared scan reads all.
 const CHECKED_BYTES_MAX: usize = 64 << 10;
+/// How much of a long value is read before what calls for it: a way out may stand there.
+const BEFORE_BYTES: usize = 512;
 /// How many quoted parts of a value are tried as base64.
 const QUOTED_MAX: usize = 32;
 
@@ -156,6 +158,12 @@ fn base64(literals: &Literals, text: &[u8], standing: Standing, scratch: &mut Va
     let mut inner = std::mem::take(&mut scratch.inner);
     inner.clear();
     if decode::base64(text, &mut inner) {
+        if json::may_be_document(&inner) {
+            let text = std::mem::take(&mut inner);
+            document(literals, &text, Standing::Field, scratch, found);
+            scratch.inner = text;
+            return;
+        }
         let standing = if standing == Standing::Segment { Standing::Argument } else { standing };
         scan(literals, &inner, standing, scratch, found);
         let mut decoded = Vec::new();
@@ -189,15 +197,17 @@ fn scan(literals: &Literals, layer: &[u8], standing: Standing, scratch: &mut Val
     let mut lower = std::mem::take(&mut scratch.lower);
     lower.clear();
     lower.extend(layer.iter().map(u8::to_ascii_lowercase));
-    let calls = literals.scan(&lower, &mut |hit| {
+    let (calls, first) = literals.scan(&lower, &mut |hit| {
         if is_wanted(standing, hit.family) {
             found(hit, layer);
         }
     });
-    let text = &lower[..lower.len().min(CHECKED_BYTES_MAX)];
+    // Of a long value the part is read that begins where something calls for it.
+    let begin = if CHECKED_BYTES_MAX < lower.len() { first.saturating_sub(BEFORE_BYTES) } else { 0 };
+    let text = &lower[begin..lower.len().min(begin + CHECKED_BYTES_MAX)];
     let mut tell = |hit: Option<Hit>| {
         if let Some(hit) = hit {
-            found(hit, layer);
+            found(Hit { at: hit.at.start + begin..hit.at.end + begin, ..hit }, layer);
         }
     };
     check(text, calls, standing, scratch, &mut tell);
@@ -266,7 +276,7 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
     if calls.has(Calls::ADDRESS) && !matches!(standing, S::Agent | S::Protocol) {
         tell(expression::check_address(text));
     }
-    if memchr::memchr2(b'\r', b'\n', text).is_some() && standing != S::Whole {
+    if memchr::memchr3(b'\r', b'\n', 0x98, text).is_some() && standing != S::Whole {
         let is_body = matches!(standing, S::Field | S::Content);
         tell(protocol::check_line_breaks(text, is_body));
     }

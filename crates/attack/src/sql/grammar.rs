@@ -10,8 +10,12 @@ pub(super) enum Context {
     Plain,
     /// As an expression: it begins with a number or the like.
     Operand,
+    /// A whole statement.
+    Statement,
     /// Behind the quote that ended its string.
     Quoted,
+    /// Behind a quote that stands in a sentence.
+    QuotedInSentence,
 }
 
 /// A text as tokens.
@@ -67,7 +71,16 @@ impl<'a> Statement<'a> {
     }
 
     fn is_inside(&self) -> bool {
-        self.context != Context::Plain
+        !matches!(self.context, Context::Plain | Context::Statement)
+    }
+
+    fn is_quoted(&self) -> bool {
+        matches!(self.context, Context::Quoted | Context::QuotedInSentence)
+    }
+
+    /// Whether it is a statement from its first token on.
+    pub(super) fn is_whole(&self) -> bool {
+        self.statement(usize::from(matches!(self.token(0), Some(Token::Open)))).is_some()
     }
 
     /// The surest piece of SQL that does not belong into a value.
@@ -85,8 +98,12 @@ impl<'a> Statement<'a> {
                 Token::Open if self.word(at + 1) == Some(Word::Select) => self.query(at + 1),
                 Token::Word(Word::Waitfor, _) => self.waitfor(at),
                 Token::Word(Word::Into, _) => self.into_file(at),
+                Token::Word(Word::Case, _) if self.word(at + 1) == Some(Word::Where) => {
+                    let from = at + 2 + usize::from(matches!(self.token(at + 2), Some(Token::Open)));
+                    if self.is_constant(from) { sure("sql-condition", at, from + 3) } else { None }
+                }
                 Token::Name(name) => self.name(at, name),
-                Token::Operator(_) if at == 0 && self.context == Context::Quoted => self.joined(at),
+                Token::Operator(_) if at == 0 && self.is_quoted() => self.joined(at),
                 Token::Word(Word::Statement, b"procedure") => self.analyse(at),
                 _ => None,
             };
@@ -102,23 +119,28 @@ impl<'a> Statement<'a> {
     /// `union all select 1, 2`
     fn union(&self, at: usize) -> Option<Found> {
         let mut next = at + 1;
-        while matches!(self.token(next), Some(Token::Word(Word::All, _) | Token::Open)) {
+        while matches!(self.token(next), Some(Token::Word(Word::All, _) | Token::Open | Token::Operator(b'+'))) {
             next += 1;
         }
         if self.word(next) != Some(Word::Select) {
             return None;
         }
-        if self.is_list(next + 1) || (self.is_inside() && self.is_end(next + 1)) {
+        let is_last = |at: usize| {
+            self.is_end(at) || (matches!(self.token(at), Some(Token::Operator(b'+'))) && self.is_end(at + 1))
+        };
+        if self.is_list(next + 1) || (self.is_inside() && is_last(next + 1)) {
             return sure("sql-union", at, next + 3);
         }
         // All of a value that consists of the two words alone: a probe, or half of an attack in two fields.
-        (at == 0 && self.is_end(next + 1)).then_some(())?;
+        (at == 0 && is_last(next + 1)).then_some(())?;
         sure("sql-union", at, next + 1)
     }
 
     /// Whether a list of what to select begins here.
     fn is_list(&self, mut at: usize) -> bool {
-        while matches!(self.token(at), Some(Token::Word(Word::All, _))) || self.name_is(at, b"top") {
+        while matches!(self.token(at), Some(Token::Word(Word::All, _) | Token::Operator(b'+' | b'-')))
+            || self.name_is(at, b"top")
+        {
             at += 1;
         }
         match self.token(at) {
@@ -142,7 +164,7 @@ impl<'a> Statement<'a> {
 
     /// `or 1=1`, `and sleep(5)`, `where 3=3`, `|| 'a'='a'`
     fn connective(&self, at: usize) -> Option<Found> {
-        if !self.is_inside() {
+        if self.context == Context::Plain || (self.context == Context::Statement && self.word(at) != Some(Word::Or)) {
             return None;
         }
         let is_logic = matches!(self.token(at), Some(Token::Logic));
@@ -153,20 +175,21 @@ impl<'a> Statement<'a> {
             let skipped = if self.word(next + 1) == Some(Word::Not) { next + 2 } else { next + 1 };
             let (second, end) = self.operand(skipped)?;
             let is_constant = first != Operand::Column || second != Operand::Column;
-            let is_sentence = self.context == Context::Operand && first == Operand::Column && !is_logic;
+            let is_sentence = !self.is_quoted() && first == Operand::Column && !is_logic;
             if is_constant && (!is_sentence || matches!(second, Operand::Open | Operand::Query | Operand::Call)) {
                 return sure("sql-tautology", at, end);
             }
             // `' or a=a--`
-            if self.context == Context::Quoted && self.is_end(end) {
+            if self.is_quoted() && self.is_end(end) {
                 return sure("sql-tautology", at, end);
             }
             return None;
         }
         match first {
+            _ if self.context == Context::Statement => None,
             Operand::Query | Operand::Call => sure("sql-condition", at, next),
             // `' or 1--`, `' || 'a`
-            Operand::Literal | Operand::Open if self.context == Context::Quoted && self.is_end(next) => {
+            Operand::Literal | Operand::Open if self.context == Context::Quoted && at <= 4 && self.is_end(next) => {
                 let is_number = matches!(self.token(at + 1), Some(Token::Number(_)));
                 let is_cut = matches!(self.token(next), Some(Token::Comment));
                 (is_logic || is_cut || is_number).then_some(Found {
@@ -177,7 +200,11 @@ impl<'a> Statement<'a> {
                 })
             }
             // `'||user||'`
-            _ if is_logic && self.context == Context::Quoted && matches!(self.token(next), Some(Token::Logic)) => {
+            _ if is_logic
+                && self.context == Context::Quoted
+                && at <= 4
+                && matches!(self.token(next), Some(Token::Logic)) =>
+            {
                 sure("sql-condition", at, next)
             }
             _ => None,
@@ -197,8 +224,10 @@ impl<'a> Statement<'a> {
         let (second, end) = self.operand(at + 1)?;
         match (self.context, second) {
             (_, Operand::Query) => sure("sql-comparison", at, end),
-            (Context::Quoted, Operand::Open | Operand::Call | Operand::Literal) if at == 0 => {
-                let is_sure = second != Operand::Literal && self.is_end(end);
+            (Context::Quoted | Context::QuotedInSentence, Operand::Open | Operand::Call | Operand::Literal)
+                if at == 0 =>
+            {
+                let is_sure = self.context == Context::Quoted && second != Operand::Literal && self.is_end(end);
                 Some(Found { check: "sql-comparison", from: at, to: end, is_sure })
             }
             _ => None,
@@ -275,7 +304,15 @@ impl<'a> Statement<'a> {
         }
         let Token::Word(word, text) = self.token(at)? else {
             return match self.token(at)? {
-                Token::Name(name) if waits(name) => sure("sql-stacked", at, at + 2),
+                Token::Name(name)
+                    if matches!(self.token(at + 1), Some(Token::Open)) && (waits(name) || self.is_constant(at + 2)) =>
+                {
+                    sure("sql-stacked", at, at + 2)
+                }
+                // `'; desc users; --`
+                Token::Name(_) if at == 1 && self.is_quoted() && matches!(self.tokens.last()?.0, Token::Comment) => {
+                    sure("sql-stacked", at, self.tokens.len())
+                }
                 _ => None,
             };
         };
@@ -344,6 +381,14 @@ impl<'a> Statement<'a> {
         sure("sql-query", at, end)
     }
 
+    /// Whether two numbers are compared here: what only a probe asks.
+    fn is_constant(&self, at: usize) -> bool {
+        matches!(
+            (self.token(at), self.token(at + 1), self.token(at + 2)),
+            (Some(Token::Number(_)), Some(Token::Comparison), Some(Token::Number(_)))
+        )
+    }
+
     fn waitfor(&self, at: usize) -> Option<Found> {
         let is_delay = matches!(self.token(at + 1), Some(Token::Name(b"delay" | b"time")))
             && matches!(self.token(at + 2), Some(Token::Text(_) | Token::OpenText(_)));
@@ -367,6 +412,9 @@ impl<'a> Statement<'a> {
     fn name(&self, at: usize, name: &[u8]) -> Option<Found> {
         if matches!(self.token(at + 1), Some(Token::Open)) {
             let is_argument = !matches!(self.token(at + 2), None | Some(Token::Close));
+            if function(name).is_some() && self.is_constant(at + 2) {
+                return sure("sql-function", at, at + 5);
+            }
             return match function(name) {
                 Some(Telling::Alone) if is_argument || self.is_inside() => sure("sql-function", at, at + 4),
                 Some(Telling::InSql) if waits(name) => {

@@ -27,11 +27,17 @@ pub(crate) fn check(text: &[u8], tokens_memory: &mut Vec<usize>) -> Option<Hit> 
         best.as_ref().is_some_and(|it| 5 <= it.score)
     };
     tokenize(text, 0, &mut tokens);
-    let context = if starts_as_operand(&tokens) { Context::Operand } else { Context::Plain };
+    let context = if starts_as_operand(&tokens) {
+        Context::Operand
+    } else if is_statement(&tokens) {
+        Context::Statement
+    } else {
+        Context::Plain
+    };
     if consider(evaluate(&tokens, context, text)) {
         return best;
     }
-    for quote in [b'\'', b'"'] {
+    for quote in [b'\'', b'"', b'`'] {
         let Some(place) = memchr::memchr(quote, text) else { continue };
         tokens.clear();
         tokenize(text, place + 1, &mut tokens);
@@ -39,9 +45,8 @@ pub(crate) fn check(text: &[u8], tokens_memory: &mut Vec<usize>) -> Option<Hit> 
             continue;
         }
         let before = &text[..place];
-        if consider(comment_after_quote(&tokens, before, text.len()))
-            || consider(evaluate(&tokens, Context::Quoted, text))
-        {
+        let context = if is_sentence(before) { Context::QuotedInSentence } else { Context::Quoted };
+        if consider(comment_after_quote(&tokens, before, text)) || consider(evaluate(&tokens, context, text)) {
             return best;
         }
     }
@@ -61,6 +66,11 @@ fn evaluate(tokens: &[(Token<'_>, usize)], context: Context, text: &[u8]) -> Opt
     })
 }
 
+/// Whether a text is a statement as a whole.
+fn is_statement(tokens: &[(Token<'_>, usize)]) -> bool {
+    Statement { tokens, context: Context::Plain }.is_whole()
+}
+
 /// Whether a text begins like the operand that it stands for: a number, a string, `null`, or brackets that it closes.
 fn starts_as_operand(tokens: &[(Token<'_>, usize)]) -> bool {
     let mut its = tokens.iter().map(|it| it.0);
@@ -68,6 +78,10 @@ fn starts_as_operand(tokens: &[(Token<'_>, usize)]) -> bool {
         Some(Token::Number(_) | Token::Text(_) | Token::Close | Token::Variable(_)) => true,
         Some(Token::Operator(b'-' | b'+')) => matches!(its.next(), Some(Token::Number(_) | Token::Open)),
         Some(Token::Word(token::Word::Null | token::Word::Boolean, _)) => true,
+        // A value that begins as if another stood before it.
+        Some(
+            Token::Word(token::Word::Or | token::Word::And | token::Word::Where, _) | Token::Logic | Token::Other(b']'),
+        ) => true,
         // A single name, as an identifier in the address: `id=abc) or 1=1`.
         Some(Token::Name(_)) => matches!(its.next(), Some(Token::Close)),
         _ => false,
@@ -82,6 +96,7 @@ fn goes_on(tokens: &[(Token<'_>, usize)]) -> bool {
         Some(Token::Comment | Token::Semicolon | Token::Logic | Token::Comparison | Token::Comma) => true,
         Some(Token::Operator(_)) => true,
         Some(Token::Word(word, _)) => !matches!(word, W::Null | W::Boolean | W::By | W::Object | W::All | W::CasePart),
+        Some(Token::Open) => matches!(its.next(), Some(Token::Word(W::Select, _))),
         // MySQL joins strings that stand side by side.
         Some(Token::Text(_)) => true,
         Some(Token::Name(name)) => matches!(name, b"div" | b"collate" | b"procedure"),
@@ -89,15 +104,22 @@ fn goes_on(tokens: &[(Token<'_>, usize)]) -> bool {
     }
 }
 
+/// Whether what stands before a quote is a text of its own, and not a value.
+fn is_sentence(before: &[u8]) -> bool {
+    1 < before.iter().filter(|it| **it == b' ').count() || 40 < before.len()
+}
+
 /// `admin'--`, `x')#`: the quote ends the string and a comment hides the rest.
-fn comment_after_quote(tokens: &[(Token<'_>, usize)], before: &[u8], length: usize) -> Option<Hit> {
+fn comment_after_quote(tokens: &[(Token<'_>, usize)], before: &[u8], text: &[u8]) -> Option<Hit> {
     let mut its = tokens.iter().skip_while(|it| matches!(it.0, Token::Close | Token::Operator(b'%')));
     let (token, at) = its.next()?;
     if *token != Token::Comment {
         return None;
     }
-    let is_sentence = 1 < before.iter().filter(|it| **it == b' ').count() || 40 < before.len();
-    (!is_sentence && length - at <= 12).then(|| Hit::sure(Family::SqlInjection, "sql-comment", before.len()..length))
+    let rest = &text[*at..];
+    let has_quote = memchr::memchr2(b'\'', b'"', rest).is_some();
+    (!is_sentence(before) && !has_quote && text.len() - at <= 12)
+        .then(|| Hit::sure(Family::SqlInjection, "sql-comment", before.len()..text.len()))
 }
 
 #[cfg(test)]

@@ -11,9 +11,21 @@ pub(super) enum Telling {
 
 /// Functions that wait, read files, fetch addresses or make errors that tell secrets.
 pub(super) fn function(name: &[u8]) -> Option<Telling> {
-    if [&b"dbms_"[..], b"utl_", b"ctxsys.", b"xp_", b"sp_oa", b"fn_varbin", b"master.", b"sys.fn_", b"pg_read_", b"lo_"]
-        .iter()
-        .any(|it| name.starts_with(it))
+    if [
+        &b"dbms_"[..],
+        b"user_lock.",
+        b"utl_",
+        b"ctxsys.",
+        b"xp_",
+        b"sp_oa",
+        b"fn_varbin",
+        b"master.",
+        b"sys.fn_",
+        b"pg_read_",
+        b"lo_",
+    ]
+    .iter()
+    .any(|it| name.starts_with(it))
     {
         return Some(Telling::Alone);
     }
