@@ -47,7 +47,7 @@ fn form_or_document(body: &[u8], walk: &mut Walk<'_>) {
     } else if body.trim_ascii_start().starts_with(b"<?xml") {
         xml(body, walk);
     } else {
-        walk.arguments(body, At::Body, Standing::Argument);
+        walk.arguments(body, At::Body, Standing::Form);
     }
 }
 
@@ -58,7 +58,7 @@ fn unknown(body: &[u8], walk: &mut Walk<'_>) {
     } else if body.trim_ascii_start().starts_with(b"<") {
         xml(body, walk);
     } else if is_form(body) {
-        walk.arguments(body, At::Body, Standing::Argument);
+        walk.arguments(body, At::Body, Standing::Form);
     } else {
         text(body, walk);
     }

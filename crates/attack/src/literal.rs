@@ -121,6 +121,11 @@ const WORDS: &[(&str, Means)] = &[
     ("begin", C(Calls::SQL)),
     ("gtid_", C(Calls::SQL)),
     ("information_schema", C(Calls::SQL)),
+    ("elt(", C(Calls::SQL)),
+    ("make_set", C(Calls::SQL)),
+    ("if(", C(Calls::SQL)),
+    ("if (", C(Calls::SQL)),
+    ("case", C(Calls::SQL)),
     ("xp_cmdshell", Sure(Sql, "sql-function")),
     // Markup and script.
     ("<", C(Calls::MARKUP)),
@@ -177,6 +182,9 @@ const WORDS: &[(&str, Means)] = &[
     ("jar:http", C(Calls::PATH)),
     ("glob://", C(Calls::PATH)),
     ("root/.", C(Calls::PATH)),
+    ("inetpub", C(Calls::PATH)),
+    ("global.asa", C(Calls::PATH)),
+    ("web.xml", C(Calls::PATH)),
     (".%", C(Calls::PATH)),
     // Commands.
     ("|", C(Calls::SHELL)),

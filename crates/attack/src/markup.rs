@@ -281,7 +281,7 @@ fn handler_without_tag(text: &[u8]) -> Option<Hit> {
         let is_out =
             memchr::memchr3(b'"', b'\'', b'`', &text[..at]).is_some() || memchr::memchr2(b'>', b'<', text).is_some();
         let is_code = script::is_code(value);
-        if value.is_empty() || !(is_out || is_code) {
+        if value.is_empty() || value.starts_with(b"{") || !(is_out || is_code) {
             continue;
         }
         let at = at..text.len().min(at + 80);

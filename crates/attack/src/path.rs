@@ -94,6 +94,8 @@ pub(crate) struct Path {
     /// Whether a dot or a slash was written so that only a lenient decoder reads it.
     is_disguised: bool,
     climbs: usize,
+    /// Climbs with a question mark for a dot: some servers read it as any character.
+    soft_climbs: usize,
     /// How many climbs follow one another.
     climbs_in_a_row: usize,
     idle_steps: usize,
@@ -175,11 +177,11 @@ impl Path {
     }
 
     fn count(&mut self) {
-        (self.climbs, self.climbs_in_a_row, self.idle_steps) = (0, 0, 0);
+        (self.climbs, self.soft_climbs, self.climbs_in_a_row, self.idle_steps) = (0, 0, 0, 0);
         self.flat.clear();
-        for segment in self.text.split(|it| *it == b'/') {
-            // The first and empty ones stay: a root is a root.
-            if segment != b"." || self.flat.is_empty() {
+        for (number, segment) in self.text.split(|it| *it == b'/').enumerate() {
+            // The first stays, empty or not: a root is a root.
+            if number == 0 || !(segment.is_empty() || segment == b".") {
                 self.flat.extend_from_slice(segment);
                 self.flat.push(b'/');
             }
@@ -190,12 +192,14 @@ impl Path {
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
             // Of a first segment the end counts: `x=..`, `"..`.
-            // Some servers read a question mark as any character.
-            let is_dot = |it: &&u8| **it == b'.' || (**it == b'?' && self.is_disguised);
+            let is_dot = |it: &&u8| matches!(**it, b'.' | b'?');
             let tail = segment.len() - segment.iter().rev().take_while(is_dot).count();
             let dots = segment.len() - tail;
             let is_dots = tail == 0 || segment[tail - 1].is_ascii_punctuation() && segment[tail - 1] != b'.';
-            if 2 <= dots && is_dots && !is_last {
+            let is_soft = segment[tail..].contains(&b'?') && !self.is_disguised;
+            if 2 <= dots && is_dots && !is_last && is_soft {
+                self.soft_climbs += 1;
+            } else if 2 <= dots && is_dots && !is_last {
                 self.climbs += 1;
                 row += 1;
                 self.climbs_in_a_row = self.climbs_in_a_row.max(row);
@@ -292,10 +296,21 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     {
         return sure("path-climb-to-file");
     }
+    if 0 < path.soft_climbs && path.find(SYSTEM_FILES) {
+        return sure("path-climb-to-file");
+    }
+    // A value that climbs from a root climbs from nowhere.
+    if standing == Standing::Value && path.text.starts_with(b"/..") && !has_space {
+        return sure("path-climb");
+    }
     if path.is_disguised && 0 < path.climbs {
         return sure("path-disguised");
     }
-    if path.begins_with_climb() && !has_space && text.len() < 300 && (path.find(OTHER_FILES) || path.ends_as_source()) {
+    if path.begins_with_climb()
+        && (!has_space || 1 < path.climbs_in_a_row)
+        && text.len() < 300
+        && (path.find(OTHER_FILES) || path.ends_as_source())
+    {
         return sure("path-climb-to-file");
     }
     if path.is_disguised && path.text.starts_with(b".") && path.find(SYSTEM_FILES) {

@@ -30,8 +30,10 @@ pub(crate) enum Standing {
     Target,
     /// One segment of it.
     Segment,
-    /// An argument of a query or a form.
+    /// An argument of a query.
     Argument,
+    /// A field of a form in a body.
+    Form,
     /// A query as a whole, beside its arguments.
     Whole,
     /// A text of a body: a field of JSON, of a multipart form, of XML.
@@ -72,13 +74,14 @@ pub(crate) fn judge(
     scratch: &mut ValueScratch,
     found: Found<'_>,
 ) {
-    if is_plain(bytes) && memchr::memmem::find(bytes, b"..").is_none() {
+    let is_dotted = memchr::memmem::find(bytes, b"..").is_some() || memchr::memmem::find(bytes, b"0x2").is_some();
+    if is_plain(bytes) && !is_dotted {
         if 8 <= bytes.len() && !matches!(standing, Standing::Protocol | Standing::Agent | Standing::Target) {
             base64(literals, bytes, standing, scratch, found);
         }
         return;
     }
-    let is_form = matches!(standing, Standing::Argument | Standing::Whole);
+    let is_form = matches!(standing, Standing::Argument | Standing::Form | Standing::Whole);
     let mut layer = std::mem::take(&mut scratch.layer);
     let mut next = std::mem::take(&mut scratch.next);
     layer.clear();
@@ -86,8 +89,9 @@ pub(crate) fn judge(
         layer.clear();
         layer.extend_from_slice(bytes);
     }
-    let is_document = matches!(standing, Standing::Argument | Standing::Field | Standing::Cookie | Standing::Header)
-        && json::may_be_document(&layer);
+    let is_document =
+        matches!(standing, Standing::Argument | Standing::Form | Standing::Field | Standing::Cookie | Standing::Header)
+            && json::may_be_document(&layer);
     if !(is_document && document(literals, &layer, standing, scratch, found)) {
         scan(literals, &layer, standing, scratch, found);
         base64(literals, &layer, standing, scratch, found);
@@ -122,7 +126,7 @@ fn document(
         return false;
     }
     let inner = match standing {
-        Standing::Argument | Standing::Field => Standing::Content,
+        Standing::Argument | Standing::Form | Standing::Field => Standing::Content,
         other => other,
     };
     for leaf in leaves {
@@ -236,7 +240,12 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
         tell(sql::check(text, &mut scratch.tokens));
     }
     if calls.has(Calls::MARKUP) && (has_angle || memchr::memchr(b'=', text).is_some()) && standing != S::Protocol {
-        tell(markup::check(text));
+        // Editors send frames and objects in bodies; nobody sends them in an address.
+        let is_in_address = matches!(standing, S::Target | S::Segment | S::Argument | S::Address);
+        tell(
+            markup::check(text)
+                .map(|it| if is_in_address && it.check == "markup-tag" { Hit { score: 5, ..it } } else { it }),
+        );
     }
     if calls.has(Calls::SCRIPT)
         && memchr::memchr3(b'(', b'`', b':', text).is_some() | memchr::memchr2(b'[', b'=', text).is_some()
@@ -252,7 +261,7 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
         tell(path::check(text, place, &mut scratch.path));
     }
     match standing {
-        S::Argument | S::Field | S::Header | S::Segment | S::Whole | S::Target | S::Content
+        S::Argument | S::Form | S::Field | S::Header | S::Segment | S::Whole | S::Target | S::Content
             if calls.has(Calls::SHELL) =>
         {
             let hit = shell::check(text, &mut scratch.line);
