@@ -1,7 +1,8 @@
 //! Runs the regression requests of a rule set and says, for each family, how many rules did what they should.
 //!
 //! `BARTIZAN_DATA` names a folder with `crs/rules/*.conf`, their data files and `http/crs-regression.jsonl`. With
-//! `--cost FILE` it measures instead what the requests of another file cost.
+//! `--cost LEVEL FILE` it measures instead what the requests of another file cost, with `--proof FILE` it runs every pattern
+//! over every part of them and says what the prefilter would have lost.
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "an example reads files and clocks, and prints")]
 
@@ -44,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         [] => conform(&data),
         [flag, level, file] if flag == "--cost" => cost(&data, level.parse()?, Path::new(file)),
         [flag, id] if flag == "--show" => show(&data, id),
-        _ => Err("usage: conformance [--cost LEVEL FILE | --show ID]".into()),
+        [flag, file] if flag == "--proof" => prove(&data, Path::new(file)),
+        _ => Err("usage: conformance [--cost LEVEL FILE | --proof FILE | --show ID]".into()),
     }
 }
 
@@ -199,6 +201,27 @@ fn show(data: &Path, id: &str) -> Result<(), Box<dyn Error>> {
         }
         println!("score {} blocked {} truncated {}", outcome.anomaly_score, outcome.is_blocked, outcome.is_truncated);
     }
+    Ok(())
+}
+
+/// Runs every pattern over every part of requests, and says what the prefilter would have lost.
+fn prove(data: &Path, file: &Path) -> Result<(), Box<dyn Error>> {
+    let (set, _) = rules(data, 4, "")?;
+    let mut texts = BTreeSet::new();
+    for sample in samples(file)? {
+        texts.extend(sample.headers.iter().map(|it| it.1.clone()));
+        for whole in [&sample.uri, &sample.body] {
+            texts.extend(whole.split(|it| b"?&=\n".contains(it)).map(<[u8]>::to_vec));
+            texts.insert(whole.iter().copied().take(4096).collect());
+        }
+    }
+    let mut lost: BTreeMap<u32, usize> = BTreeMap::new();
+    for text in &texts {
+        for rule in set.lost_by_prefilter(text) {
+            *lost.entry(rule).or_default() += 1;
+        }
+    }
+    println!("{} texts, {} rules; lost, by rule: {lost:?}", texts.len(), set.len());
     Ok(())
 }
 

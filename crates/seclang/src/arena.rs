@@ -43,6 +43,27 @@ impl Arena {
         Span { from, to: self.end() }
     }
 
+    /// Adds a number, written out.
+    pub(crate) fn push_number(&mut self, number: i64) -> Span {
+        // Twenty bytes hold the longest, with its sign.
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = number.unsigned_abs();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10).to_le_bytes()[0];
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            at -= 1;
+            digits[at] = b'-';
+        }
+        self.push(&digits[at..])
+    }
+
     /// The bytes of a piece.
     pub(crate) fn get(&self, span: Span) -> &[u8] {
         self.0.get(span.from as usize..span.to as usize).unwrap_or(&[])
@@ -51,5 +72,21 @@ impl Arena {
     fn end(&self) -> u32 {
         // It is kept below `BYTES_MAX`.
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arena;
+
+    #[test]
+    fn writes_numbers_and_gives_pieces_back() {
+        let mut arena = Arena::default();
+        for number in [0, 7, -12, i64::MAX, i64::MIN] {
+            let span = arena.push_number(number);
+            assert_eq!(arena.get(span), number.to_string().as_bytes());
+            assert_eq!(arena.get(span.part(0, 1)), &number.to_string().as_bytes()[..1]);
+            assert_eq!(arena.get(span.part(5, 99)).len(), span.len().saturating_sub(5));
+        }
     }
 }

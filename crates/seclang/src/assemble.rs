@@ -8,7 +8,7 @@ use crate::load::Refused;
 use crate::operator::Operator;
 use crate::prefilter::{Classes, Prefilter};
 use crate::rule::Rule;
-use crate::rule_set::RuleSet;
+use crate::rule_set::{RuleSet, Step};
 use crate::settings::{Exclusion, RuleSelector, Settings};
 use crate::target::{Collection, Part, Selector, Target};
 use crate::template::Template;
@@ -78,6 +78,11 @@ pub(crate) fn assemble(mut read: Read, settings: &Settings, mut refused: Vec<Ref
     let prefilter = Prefilter::new(needs);
     let running: Vec<Rule> = phases.iter().flatten().map(|it| read.rules[*it as usize].clone()).collect();
     let classes = Classes::new(&running, &read.chains, prefilter.words());
+    let step = |head: &u32| {
+        let needs = read.rules[*head as usize].needs;
+        Step { head: *head, literals: needs.filter(|it| prefilter.has_literals(*it)) }
+    };
+    let phases = phases.map(|it| it.iter().map(step).collect());
     let set = RuleSet {
         rules: read.rules,
         phases,

@@ -122,8 +122,13 @@ impl<'a> Run<'a> {
         let set: &'a RuleSet = self.set;
         let list = &set.phases[phase];
         let mut at = 0;
-        while let Some(head) = list.get(at).filter(|_| !self.is_over) {
-            at = match self.rule(*head) {
+        while let Some(step) = list.get(at).filter(|_| !self.is_over) {
+            // No text of the request has any of the literals that the rule needs.
+            if step.literals.is_some_and(|it| !self.scratch.values.is_candidate(it)) {
+                at += 1;
+                continue;
+            }
+            at = match self.rule(step.head) {
                 Next::Rule => at + 1,
                 Next::At(next) => next,
                 Next::Phase => return,
@@ -152,7 +157,7 @@ impl<'a> Run<'a> {
     fn rule(&mut self, head: u32) -> Next {
         let set: &'a RuleSet = self.set;
         let rule = &set.rules[head as usize];
-        if self.is_removed(head) || self.is_spared(rule) {
+        if self.is_removed(head) {
             return Next::Rule;
         }
         let mut reported = None;
@@ -177,11 +182,6 @@ impl<'a> Run<'a> {
 
     fn is_removed(&self, head: u32) -> bool {
         self.scratch.removed.get(head as usize / 64).is_some_and(|it| it & (1 << (head % 64)) != 0)
-    }
-
-    /// Whether no text of the request can match.
-    fn is_spared(&self, rule: &Rule) -> bool {
-        rule.needs.is_some_and(|it| self.set.prefilter.has_literals(it) && !self.scratch.values.is_candidate(it))
     }
 
     fn conclude(&mut self, rule: &Rule) -> Next {

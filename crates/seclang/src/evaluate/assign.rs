@@ -27,7 +27,7 @@ impl Run<'_> {
     pub(super) fn text_of(&mut self, value: &Value) -> Option<Span> {
         match value {
             Value::Unset => None,
-            Value::Number(it) => Some(self.scratch.values.arena.push(it.to_string().as_bytes())),
+            Value::Number(it) => Some(self.scratch.values.arena.push_number(*it)),
             Value::Text(span) => Some(*span),
         }
     }

@@ -69,7 +69,7 @@ impl Run<'_> {
                 return false;
             }
         }
-        let text = self.scratch.values.arena.push(number.to_string().as_bytes());
+        let text = self.scratch.values.arena.push_number(number);
         let name = self.selected_name(target);
         self.other(rule, target.part.shown, name, text)
     }
