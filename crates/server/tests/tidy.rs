@@ -13,6 +13,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("model", true, &[]),
     ("sigma", true, &[]),
     ("attack", true, &[]),
+    ("seclang", true, &["attack"]),
     ("normalize", true, &["model"]),
     ("detection", true, &["model", "sigma"]),
     ("backends", false, &["model"]),
