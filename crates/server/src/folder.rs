@@ -83,6 +83,10 @@ impl Folder {
         self.path.join("rulesets")
     }
 
+    pub(crate) fn gateway(&self) -> PathBuf {
+        self.path.join("gateway")
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join("bartizan.db")
     }

@@ -7,6 +7,7 @@ mod core;
 mod failure;
 mod folder;
 mod http;
+mod proxy;
 mod ruleset;
 mod terminal;
 mod units;

@@ -36,6 +36,7 @@ use crate::http::auth::Auth;
 use crate::http::listener::{bind_owner, serve, serve_owner, tls_acceptor};
 use crate::http::own::{self, Own};
 use crate::http::service::Service;
+use crate::proxy::Proxy;
 use crate::ruleset::{Selection, Shelf};
 use crate::terminal;
 
@@ -91,6 +92,12 @@ impl Sink for Door {
 
     fn now(&self) -> Timestamp {
         now()
+    }
+}
+
+impl gateway::sink::Sink for Door {
+    fn submit(&self, submission: Submission) -> gateway::sink::Submitted {
+        Sink::submit(self, submission)
     }
 }
 
@@ -180,6 +187,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let rules = Arc::new(rules);
 
     let core = Core::open(&config.data, &config)?;
+    let proxy = config.gateway.as_ref().map(|it| Proxy::new(it, core.folder.gateway())).transpose()?;
     let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
     shelf.keep(&rules, &sources)?;
@@ -195,7 +203,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         },
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
-        on_raised: Arc::new(print_alerts),
+        on_raised: on_raised(proxy.as_ref()),
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
     let assembly = assemble(core, &config)?;
@@ -213,6 +221,13 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let (stop, stopping) = watch::channel(false);
+    let proxying = match proxy.map(|it| it.start(&runtime, door(&assembly), stopping.clone())).transpose() {
+        Ok(it) => it,
+        Err(failure) => {
+            assembly.finish();
+            return Err(failure);
+        }
+    };
     let stop_detecting = Arc::new(AtomicBool::new(false));
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
@@ -228,7 +243,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
             .map_err(|it| Failure::failed(format!("no thread: {it}")))?
     };
     let stop_reading = Stop::default();
-    let door: Arc<dyn Sink> = Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()));
+    let door: Arc<dyn Sink> = door(&assembly);
     let readers = follow_files(&config, &door, &stop_reading)?;
     let demo = options.is_demo.then(|| crate::commands::demo::spawn(assembly.ingest.clone(), stop_reading.clone()));
 
@@ -247,6 +262,9 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.block_on(async {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
+        if let Some(proxying) = proxying {
+            let _ = tokio::time::timeout(DRAIN, proxying).await;
+        }
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
     readers.into_iter().chain(demo).for_each(|it| {
@@ -261,6 +279,21 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::failed(chain(&error))),
         Err(_) => Err(Failure::failed("the thread of detection panicked")),
     }
+}
+
+fn door(assembly: &Assembly) -> Arc<Door> {
+    Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()))
+}
+
+/// What is done with new alerts: the gateway enforces them, the terminal shows them.
+fn on_raised(proxy: Option<&Proxy>) -> pipeline::detect::OnRaised {
+    let gateway = proxy.map(|it| it.gateway.clone());
+    Arc::new(move |alerts: &[Alert]| {
+        if let Some(gateway) = &gateway {
+            gateway.enforce(alerts);
+        }
+        print_alerts(alerts);
+    })
 }
 
 /// Starts a thread for each file that is to be followed.
@@ -446,6 +479,9 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
          -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
         now()
     ));
+    if let Some(gateway) = &config.gateway {
+        lines.push(format!("The gateway takes requests at {}", gateway.url()));
+    }
     lines.push(format!("listening on {url}"));
     let mut out = std::io::stdout().lock();
     let written = lines.iter().try_for_each(|it| writeln!(out, "{it}")).and_then(|()| out.flush());

@@ -21,10 +21,11 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("web", false, &["model"]),
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
+    ("gateway", false, &["model", "attack"]),
     (
         "server",
         false,
-        &["model", "sigma", "normalize", "detection", "backends", "pipeline", "web", "sources", "console"],
+        &["model", "sigma", "normalize", "detection", "backends", "pipeline", "web", "sources", "console", "gateway"],
     ),
 ];
 

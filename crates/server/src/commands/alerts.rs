@@ -4,7 +4,7 @@ use lexopt::prelude::*;
 use serde_json::Value;
 use web::query::encode;
 
-use super::flags::Flags;
+use super::{flags::Flags, request};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::terminal;
@@ -16,9 +16,10 @@ Shows the newest alerts.
                   [--country C] [--hours N] [--from TIME] [--to TIME] [--output text|json]
 ";
 const WHY_HELP: &str = "\
-Says what an alert rests on: what fired, on which fields, with which evidence.
+Says what an alert rests on: what fired, on which fields, with which evidence. Or what the gateway did with a request,
+and why: its id is on the page that a blocked client sees, and in `X-Request-Id`.
 
-  bartizan why ALERT --data DIR
+  bartizan why ALERT|REQUEST --data DIR
 ";
 const EXPORT_HELP: &str = "\
 Writes every alert to stdout.
@@ -81,7 +82,7 @@ pub(crate) fn alerts(arguments: lexopt::Parser) -> Result<u8, Failure> {
 /// Runs `bartizan why`.
 pub(crate) fn why(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let Some(flags) = Flags::read(arguments, WHY_HELP, |_, _| Ok(false))? else { return Ok(0) };
-    let id = flags.value("alert")?.to_owned();
+    let id = flags.value("alert or request")?.to_owned();
     let client = flags.client()?;
     let told = explain(&client, &id, flags.is_json);
     client.finish();
@@ -92,10 +93,13 @@ pub(crate) fn why(arguments: lexopt::Parser) -> Result<u8, Failure> {
 fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> {
     let reply = client.get(&format!("/v1/alerts/{}", encode(id)))?;
     if matches!(reply.status, 404 | 400) {
-        return Err(Failure::failed(format!(
-            "there is no alert `{}`; `bartizan alerts` lists the newest",
-            terminal::line(id)
-        )));
+        let missing = || {
+            Failure::failed(format!(
+                "there is no alert and no kept request `{}`; `bartizan alerts` lists the newest alerts",
+                terminal::line(id)
+            ))
+        };
+        return request::explain(client, id, is_json)?.ok_or_else(missing);
     }
     let reply = reply.expect_success()?;
     if is_json {

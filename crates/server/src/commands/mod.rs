@@ -7,6 +7,7 @@ pub(crate) mod flags;
 pub(crate) mod fsck;
 pub(crate) mod keys;
 pub(crate) mod quarantine;
+pub(crate) mod request;
 pub(crate) mod rules;
 pub(crate) mod scan;
 pub(crate) mod serve;
@@ -23,12 +24,13 @@ Bartizan watches HTTP traffic, logs and cloud audit trails, and says who attacks
 Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
 
   up            start everything in one process
+  gateway       the same with a reverse proxy that inspects what it forwards
   demo          the same, fed with generated, labelled traffic
   setup         find the logs on this host, show what they would have alerted, write the configuration
   scan          run the rules over files, without a server and without a folder
 
   alerts        the newest alerts
-  why           what an alert rests on, in plain words
+  why           what an alert rests on, or why a request was blocked, in plain words
   export        all alerts as NDJSON or CSV
   quarantine    what could not be read: list, show, replay
   login-link    a link that opens the page in a browser, once
@@ -57,6 +59,7 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
     };
     match command.as_str() {
         "up" => serve::up(arguments),
+        "gateway" => serve::gateway(arguments),
         "demo" => serve::demo(arguments),
         "setup" => setup::setup(arguments),
         "scan" => scan::scan(arguments),

@@ -1,4 +1,4 @@
-//! `bartizan up` and `bartizan demo`.
+//! `bartizan up`, `bartizan gateway` and `bartizan demo`.
 
 use lexopt::prelude::*;
 use tracing_subscriber::EnvFilter;
@@ -23,6 +23,16 @@ Starts everything in one process, on embedded backends in a data folder.
 
 SIGTERM and Ctrl-C let everything finish; a second one ends at once.
 ";
+const GATEWAY_HELP: &str = "\
+The same server as `bartizan up`, with a reverse proxy that inspects each request, enforces decisions and tells what it saw.
+
+  bartizan gateway --upstream URL [--data DIR] [--gateway-listen ADDR:PORT] [--listen ADDR:PORT] [OPTIONS OF up]
+
+  --upstream URL              where requests go: http://HOST:PORT or https://HOST:PORT; several take turns
+  --gateway-listen ADDR:PORT  where the traffic comes in                (127.0.0.1:8080)
+
+More is in the section `[gateway]` of the configuration; `bartizan config keys` lists it.
+";
 const DEMO_HELP: &str = "\
 The same server as `bartizan up`, fed with generated, labelled traffic: quiet users, a brute force, a scan, an injection
 attempt, a flood. Everything that comes of it is marked synthetic.
@@ -32,20 +42,33 @@ attempt, a flood. Everything that comes of it is marked synthetic.
 /// The roles there are; one process runs them all.
 const ROLES: [&str; 6] = ["gateway", "ingest", "detect", "lead", "notify", "console"];
 
+/// Which of the commands it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Up,
+    Gateway,
+    Demo,
+}
+
 /// Runs `bartizan up`.
 pub(crate) fn up(arguments: lexopt::Parser) -> Result<u8, Failure> {
-    start(arguments, UP_HELP, false)
+    start(arguments, UP_HELP, Command::Up)
+}
+
+/// Runs `bartizan gateway`.
+pub(crate) fn gateway(arguments: lexopt::Parser) -> Result<u8, Failure> {
+    start(arguments, GATEWAY_HELP, Command::Gateway)
 }
 
 /// Runs `bartizan demo`.
 pub(crate) fn demo(arguments: lexopt::Parser) -> Result<u8, Failure> {
-    start(arguments, DEMO_HELP, true)
+    start(arguments, DEMO_HELP, Command::Demo)
 }
 
-fn start(mut arguments: lexopt::Parser, help: &str, is_demo: bool) -> Result<u8, Failure> {
+fn start(mut arguments: lexopt::Parser, help: &str, command: Command) -> Result<u8, Failure> {
     let (mut file, mut flags): (_, Vec<(&'static str, String, &'static str)>) = (None, Vec::new());
     let mut lists: Vec<(&'static str, String, &'static str)> = Vec::new();
-    if is_demo {
+    if command == Command::Demo {
         flags.push(("server.data", "bartizan-demo".to_owned(), "demo"));
     }
     while let Some(argument) = arguments.next()? {
@@ -61,6 +84,10 @@ fn start(mut arguments: lexopt::Parser, help: &str, is_demo: bool) -> Result<u8,
             Long("rules") => lists.push(("rules.folders", arguments.value()?.string()?, "--rules")),
             Long("no-shipped-rules") => flags.push(("rules.shipped", "false".to_owned(), "--no-shipped-rules")),
             Long("rules-config") => flags.push(("rules.config", arguments.value()?.string()?, "--rules-config")),
+            Long("upstream") => lists.push(("gateway.upstream", arguments.value()?.string()?, "--upstream")),
+            Long("gateway-listen") => {
+                flags.push(("gateway.listen", arguments.value()?.string()?, "--gateway-listen"));
+            }
             Long("role") => check_roles(&arguments.value()?.string()?)?,
             other => return Err(Failure::usage(format!("{}\n\n{help}", other.unexpected()))),
         }
@@ -69,8 +96,11 @@ fn start(mut arguments: lexopt::Parser, help: &str, is_demo: bool) -> Result<u8,
     flags.into_iter().for_each(|(key, value, flag)| raw.flag(key, value, flag));
     lists.iter().for_each(|(key, value, flag)| raw.add(key, value, flag));
     let config = raw.resolve()?;
+    if command == Command::Gateway && config.gateway.is_none() {
+        return Err(Failure::usage(format!("say where requests go with `--upstream URL`\n\n{GATEWAY_HELP}")));
+    }
     log_to_stderr(&config);
-    run(Options { config, is_demo })?;
+    run(Options { config, is_demo: command == Command::Demo })?;
     Ok(0)
 }
 

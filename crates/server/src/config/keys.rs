@@ -15,6 +15,12 @@ pub(crate) enum Kind {
     Loopback,
     Proxy,
     LogFormat,
+    Texts,
+    Networks,
+    Mode,
+    Fail,
+    Routes,
+    Enforce,
 }
 
 impl Kind {
@@ -33,6 +39,12 @@ impl Kind {
             Self::Loopback => "`none` or `loopback`",
             Self::Proxy => "`none` or `behind-proxy`",
             Self::LogFormat => "`text` or `json`",
+            Self::Texts => "a list of addresses, as `http://127.0.0.1:3000`",
+            Self::Networks => "a list of addresses and networks, as `10.0.0.0/8`",
+            Self::Mode => "`observe`, `throttle` or `block`",
+            Self::Fail => "`open` or `closed`",
+            Self::Routes => "tables with `upstream` and, of `host`, `path`, `mode` and `threshold`, what applies",
+            Self::Enforce => "rules with a measure and a time, as `bruteforce = \"block 1h\"`",
         }
     }
 }
@@ -96,6 +108,35 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.head_timeout", Kind::Duration, "10s", "how long the head of a request may take"),
     key("limits.body_timeout", Kind::Duration, "60s", "how long a body may make no progress"),
     key("limits.anonymous_rate", Kind::Rate, "1000/s", "how many requests without a key one address may send"),
+    key("gateway.listen", Kind::Address, "127.0.0.1:8080", "where the gateway takes the traffic of the site"),
+    key("gateway.upstream", Kind::Texts, "", "where requests go that no route takes; several take turns"),
+    key("gateway.mode", Kind::Mode, "observe", "what is done with attacks where no route says it"),
+    key("gateway.threshold", Kind::Count, "5", "the attack score from which a request is one"),
+    key("gateway.routes", Kind::Routes, "", "further upstreams and modes, by host and path"),
+    key("gateway.enforce", Kind::Enforce, "", "what alerts of a rule bring their address, and for how long"),
+    key("gateway.trusted_proxies", Kind::Networks, "", "proxies in front that say who the client is"),
+    key("gateway.enforce_local", Kind::Flag, "false", "whether alerts may block loopback and private addresses"),
+    key("gateway.inspect", Kind::Flag, "true", "whether requests are inspected"),
+    key("gateway.inspect_body", Kind::Size, "64KiB", "how much of a body is inspected before it is forwarded"),
+    key("gateway.fail", Kind::Fail, "open", "what is done while requests cannot be inspected or events not be kept"),
+    key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
+    key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),
+    key("gateway.tls_cert", Kind::Path, "", "the certificate chain of the gateway, PEM; read again when it changes"),
+    key("gateway.tls_key", Kind::Path, "", "its private key, PEM"),
+    key(
+        "gateway.health_path",
+        Kind::Path,
+        "",
+        "what is asked of upstreams to see whether they are well; none: nothing",
+    ),
+    key("gateway.health_every", Kind::Duration, "5s", "how often"),
+    key("gateway.head_timeout", Kind::Duration, "10s", "how long the head of a request may take"),
+    key("gateway.keep_alive", Kind::Duration, "60s", "how long a connection may wait for its next request"),
+    key("gateway.connect_timeout", Kind::Duration, "5s", "how long a connection to an upstream may take"),
+    key("gateway.answer_timeout", Kind::Duration, "60s", "how long an upstream may take to begin its answer"),
+    key("gateway.idle_timeout", Kind::Duration, "60s", "how long a body may make no progress, in either direction"),
+    key("gateway.connections", Kind::Count, "10000", "how many connections may be open at once; further ones wait"),
+    key("gateway.spill", Kind::Size, "256MiB", "how many events may wait on disk while the log takes none"),
 ];
 
 /// The sections, for complaints.

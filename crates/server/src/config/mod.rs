@@ -2,6 +2,7 @@
 //!
 //! A resolved [`Config`] is complete and cannot be wrong. A complaint names the key, the value and what would do.
 
+pub(crate) mod gateway;
 pub(crate) mod keys;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) head_timeout: Duration,
     pub(crate) anonymous_rate: f64,
     pub(crate) is_json_log: bool,
+    /// `None`: there is no gateway.
+    pub(crate) gateway: Option<gateway::GatewayConfig>,
 }
 
 impl Raw {
@@ -153,6 +156,12 @@ impl Raw {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
+            (Kind::Texts | Kind::Networks, toml::Value::Array(them)) => {
+                let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
+                texts.ok_or_else(complaint)?.join("\n")
+            }
+            (Kind::Routes, _) => gateway::lines_of_routes(value).ok_or_else(complaint)?,
+            (Kind::Enforce, _) => gateway::lines_of_rules(value).ok_or_else(complaint)?,
             (Kind::Flag | Kind::Count, _) => return Err(complaint()),
             (_, toml::Value::String(it)) => it.clone(),
             _ => return Err(complaint()),
@@ -262,6 +271,7 @@ impl Raw {
             head_timeout: duration("limits.head_timeout")?,
             anonymous_rate: self.get("limits.anonymous_rate", units::rate)?,
             is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
+            gateway: self.gateway()?,
         };
         if !listen.ip().is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
             return Err(Failure::usage(format!(
@@ -289,7 +299,9 @@ impl Raw {
             let (text, origin) = self.text(key.path);
             let value = match key.kind {
                 Kind::Flag | Kind::Count => text.to_owned(),
-                Kind::Paths => format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")),
+                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce => {
+                    format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
+                }
                 _ => format!("{text:?}"),
             };
             out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));

@@ -1,0 +1,340 @@
+//! What is told of a request: one event, and one more when a decision was enforced.
+
+pub(crate) mod recorder;
+pub(crate) mod spill;
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use attack::report::Report;
+use model::event::{EventFlags, EventWriter, Original, TextField};
+use model::id::EventId;
+use model::intake::Events;
+use model::severity::Severity;
+use model::time::Timestamp;
+
+/// The input and the source of every event of the gateway.
+pub const INPUT: &str = "gateway";
+/// How long a text of a request may be in its event, in bytes; only attacks are longer.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+/// The type of the event that says that a decision was enforced, and its name.
+const FIREWALL_BLOCK: (u8, &str, &str) = (21, "FirewallBlock", "firewall_block");
+/// Its severity: a warning. The attack itself was told of when the decision was made.
+const FIREWALL_SEVERITY: (i64, &str) = (1, "Warning");
+
+/// What was done with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// It passed.
+    #[default]
+    Pass,
+    /// It is an attack and passed, since its route only observes.
+    Observe,
+    /// 429.
+    Throttle,
+    /// 403.
+    Block,
+    /// Its framing was ambiguous, or it was over a limit.
+    Refuse,
+    /// It could not be checked, and the policy is to fail closed.
+    Fail,
+}
+
+impl Action {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Observe => "observe",
+            Self::Throttle => "throttle",
+            Self::Block => "block",
+            Self::Refuse => "refuse",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// What is told of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) id: EventId,
+    pub(crate) time: Timestamp,
+    pub(crate) client: IpAddr,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) host: String,
+    pub(crate) version: &'static str,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) referer: Option<String>,
+    /// `None` where another proxy gives the answer.
+    pub(crate) status: Option<u16>,
+    pub(crate) latency: Duration,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    /// How much of the body was looked at.
+    pub(crate) body_inspected: usize,
+    /// `None` where nothing was inspected.
+    pub(crate) report: Option<Report>,
+    pub(crate) action: Action,
+    /// The reason of the decision that was enforced.
+    pub(crate) decision: Option<String>,
+    /// The check of framing that refused it.
+    pub(crate) refusal: Option<&'static str>,
+    pub(crate) upstream: Option<String>,
+    /// Whether the answer broke off.
+    pub(crate) is_broken: bool,
+}
+
+impl Record {
+    /// Begins the record of a request.
+    pub(crate) fn new(id: EventId, time: Timestamp, client: IpAddr) -> Self {
+        Self {
+            id,
+            time,
+            client,
+            method: String::new(),
+            target: String::new(),
+            host: String::new(),
+            version: "HTTP/1.1",
+            user_agent: None,
+            referer: None,
+            status: None,
+            latency: Duration::ZERO,
+            request_bytes: 0,
+            response_bytes: 0,
+            body_inspected: 0,
+            report: None,
+            action: Action::Pass,
+            decision: None,
+            refusal: None,
+            upstream: None,
+            is_broken: false,
+        }
+    }
+
+    /// Writes its event, and the one of the enforced decision, at the end of `out`.
+    pub(crate) fn write(&self, out: &mut Events) {
+        let flags = EventFlags::REPEATABLE | EventFlags::LOGSOURCE_COMPLETE;
+        let mut writer = EventWriter::new(&mut out.bytes, self.id, self.time, Some(self.time), flags);
+        writer.text(TextField::Source, INPUT).text(TextField::Input, INPUT).client_ip(self.client);
+        if let Some(status) = self.status.filter(|it| (100..=599).contains(it)) {
+            writer.status_code(status).response_bytes(self.response_bytes);
+        }
+        writer.text(TextField::Category, "webserver").text(TextField::Format, INPUT);
+        for (field, text) in [
+            (TextField::Host, Some(&self.host)),
+            (TextField::Method, Some(&self.method)),
+            (TextField::Path, Some(&self.target)),
+            (TextField::UserAgent, self.user_agent.as_ref()),
+            (TextField::Referer, self.referer.as_ref()),
+        ] {
+            if let Some(text) = text {
+                writer.text(field, cut(text));
+            }
+        }
+        writer.text(TextField::Protocol, self.version);
+        writer.original(Original::Json(&self.details()));
+        out.close();
+        if self.decision.is_some() {
+            self.write_enforced(out);
+        }
+    }
+
+    /// What no named field holds, as a JSON object.
+    fn details(&self) -> String {
+        let mut json = String::with_capacity(320);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            json,
+            "{{\"http.request_id\":\"{}\",\"http.inspected\":{},\"http.action\":\"{}\",\"http.request_bytes\":{}",
+            self.id,
+            self.report.is_some(),
+            self.action.as_str(),
+            self.request_bytes
+        );
+        if self.status.is_some() {
+            let _ = write!(json, ",\"http.latency_ms\":{:.3}", self.latency.as_secs_f64() * 1000.0);
+        }
+        for (name, text) in [("decision", self.decision.as_deref()), ("upstream", self.upstream.as_deref())] {
+            if let Some(text) = text {
+                let _ = write!(json, ",\"http.{name}\":{}", quoted(text));
+            }
+        }
+        if self.is_broken {
+            json.push_str(",\"http.broken_off\":true");
+        }
+        self.write_findings(&mut json);
+        json.push('}');
+        json
+    }
+
+    fn write_findings(&self, json: &mut String) {
+        let refused = self.refusal.map(|it| format!("protocol/{it}"));
+        let report = self.report.as_ref();
+        if let Some(report) = report {
+            let _ = write!(
+                json,
+                ",\"http.attack_score\":{},\"http.bot_score\":{},\"http.body_inspected\":{}",
+                report.attack_score, report.bot_score, self.body_inspected
+            );
+        } else if refused.is_some() {
+            let _ = write!(json, ",\"http.attack_score\":{}", attack::report::ATTACK_SCORE);
+        }
+        let findings = report.map_or(&[][..], |it| &it.findings);
+        let names = findings.iter().map(|it| format!("{}/{}", it.family.as_str(), it.check));
+        write_list(json, "findings", names.chain(refused.clone()));
+        let families = report.map(Report::families).unwrap_or_default();
+        let families = families.iter().map(|it| it.as_str().to_owned());
+        write_list(json, "families", families.chain(refused.map(|_| "protocol".to_owned())));
+        let evidence =
+            findings.iter().map(|it| format!("{}/{} in {}: {}", it.family.as_str(), it.check, it.place, it.excerpt));
+        write_list(json, "evidence", evidence);
+    }
+
+    /// The event that says that a decision was enforced: the `AnormalEvent` with the type 21.
+    fn write_enforced(&self, out: &mut Events) {
+        let description =
+            format!("Decision of `{}` enforced: {}", self.decision.as_deref().unwrap_or("-"), self.action.as_str());
+        let (number, rule, kind) = FIREWALL_BLOCK;
+        let id = format!("{}-block", self.id);
+        let json = serde_json::json!({
+            "Id": id, "ServiceName": INPUT, "Ip": self.client.to_string(), "EventType": number,
+            "Severity": FIREWALL_SEVERITY.0, "Description": description, "OccurredAt": self.time.to_string(),
+            "RequestId": self.id.to_string(), "Method": self.method, "Path": cut(&self.target),
+            "StatusCode": self.status, "UserAgent": self.user_agent.as_deref().map(cut),
+        });
+        let json = json.to_string();
+        let flags = EventFlags::REPEATABLE | EventFlags::LOGSOURCE_COMPLETE;
+        let event_id = EventId::of_source(INPUT, INPUT, &id);
+        let mut writer = EventWriter::new(&mut out.bytes, event_id, self.time, Some(self.time), flags);
+        writer.text(TextField::Source, INPUT).text(TextField::Input, INPUT).client_ip(self.client);
+        if let Some(status) = self.status {
+            writer.status_code(status);
+        }
+        let severity = Severity::from_anormal(FIREWALL_SEVERITY.0).rank().to_string();
+        for (field, text) in [
+            (TextField::Product, "anormal"),
+            (TextField::Category, "finding"),
+            (TextField::Method, &self.method),
+            (TextField::Path, cut(&self.target)),
+            (TextField::Message, &description),
+            (TextField::SourceSeverity, FIREWALL_SEVERITY.1),
+            (TextField::Format, "anormal-event"),
+            (TextField::FindingRule, rule),
+            (TextField::FindingTitle, &description),
+            (TextField::FindingSeverity, &severity),
+            (TextField::FindingKind, kind),
+        ] {
+            writer.text(field, text);
+        }
+        if let Some(user_agent) = &self.user_agent {
+            writer.text(TextField::UserAgent, cut(user_agent));
+        }
+        writer.original(Original::Json(&json));
+        out.close();
+    }
+}
+
+/// The beginning of a text, as much as an event holds.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn write_list(json: &mut String, name: &str, items: impl Iterator<Item = String>) {
+    let items: Vec<String> = items.map(|it| quoted(&it)).collect();
+    if !items.is_empty() {
+        let _ = write!(json, ",\"http.{name}\":[{}]", items.join(","));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use attack::report::{Family, Finding, Place};
+    use model::event::EventView;
+
+    use super::*;
+
+    pub(crate) const NOON: Timestamp = Timestamp(1_795_176_000_000_000_000);
+
+    pub(crate) fn sample(number: u128) -> Record {
+        Record {
+            method: "GET".to_owned(),
+            target: "/a?q=1".to_owned(),
+            host: "shop".to_owned(),
+            user_agent: Some("Mozilla/5.0".to_owned()),
+            status: Some(200),
+            response_bytes: 17,
+            latency: Duration::from_micros(1_500),
+            ..Record::new(EventId(number), NOON, "203.0.113.7".parse().unwrap())
+        }
+    }
+
+    fn json_of(event: &[u8]) -> serde_json::Value {
+        let Some(EventView { original: Original::Json(text), .. }) = EventView::of(event) else { panic!("no JSON") };
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn an_event_tells_of_request_and_answer() {
+        let mut events = Events::default();
+        sample(7).write(&mut events);
+        let event = events.iter().next().unwrap();
+        let view = EventView::of(event).unwrap();
+        assert_eq!((view.id, view.time, view.received), (EventId(7), NOON, Some(NOON)));
+        assert_eq!((view.status_code, view.response_bytes), (Some(200), Some(17)));
+        assert_eq!((view.path_stem(), view.path_query()), (Some("/a"), Some("q=1")));
+        assert!(view.flags.has(EventFlags::LOGSOURCE_COMPLETE) && !view.is_finding());
+        let json = json_of(event);
+        assert_eq!((&json["http.latency_ms"], &json["http.action"]), (&1.5.into(), &"pass".into()));
+        assert_eq!(json["http.inspected"], false);
+        assert_eq!(events.len(), 1);
+    }
+
+    #[test]
+    fn findings_are_lists_with_their_evidence() {
+        let mut report = Report::default();
+        report.add(Finding {
+            family: Family::SqlInjection,
+            check: "sql-union",
+            place: Place::Query("q".to_owned()),
+            excerpt: "1' union \"select".to_owned(),
+            confidence: 90,
+            score: 5,
+        });
+        let mut events = Events::default();
+        Record { report: Some(report), action: Action::Block, ..sample(7) }.write(&mut events);
+        let json = json_of(events.iter().next().unwrap());
+        assert_eq!(json["http.findings"], serde_json::json!(["sqli/sql-union"]));
+        assert_eq!(json["http.families"], serde_json::json!(["sqli"]));
+        assert_eq!(
+            json["http.evidence"],
+            serde_json::json!(["sqli/sql-union in query argument `q`: 1' union \"select"])
+        );
+        assert_eq!((&json["http.attack_score"], &json["http.inspected"]), (&5.into(), &true.into()));
+    }
+
+    #[test]
+    fn an_enforced_decision_is_a_firewall_block() {
+        let mut events = Events::default();
+        let decision = Some("bruteforce".to_owned());
+        Record { decision, status: Some(403), action: Action::Block, ..sample(7) }.write(&mut events);
+        let event = events.iter().nth(1).unwrap();
+        let view = EventView::of(event).unwrap();
+        assert_eq!(view.text(TextField::FindingRule), Some("FirewallBlock"));
+        assert_eq!((view.status_code, view.text(TextField::Product)), (Some(403), Some("anormal")));
+        let json = json_of(event);
+        assert_eq!((&json["EventType"], &json["RequestId"]), (&21.into(), &EventId(7).to_string().into()));
+    }
+
+    #[test]
+    fn a_long_target_is_cut_between_characters() {
+        let mut events = Events::default();
+        Record { target: "é".repeat(TEXT_BYTES_MAX), ..sample(7) }.write(&mut events);
+        let view = EventView::of(events.iter().next().unwrap()).unwrap();
+        assert_eq!(view.text(TextField::Path).map(str::len), Some(TEXT_BYTES_MAX));
+    }
+}

@@ -1,0 +1,321 @@
+//! What every request passes: who asks, decisions, inspection, then the upstream.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{HOST, HeaderValue, REFERER, USER_AGENT};
+use hyper::upgrade::OnUpgrade;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
+
+use crate::account::Account;
+use crate::answer::{Plain, REQUEST_ID};
+use crate::authz;
+use crate::body::{Outgoing, PrefixError, Progress, RequestBody};
+use crate::client::{client_of, is_trusted};
+use crate::decisions::Measure;
+use crate::forward::{Exchange, exchange};
+use crate::framing::guard::{After, Link, REFUSED};
+use crate::gateway::{Gateway, now};
+use crate::headers::{Hop, asks_upgrade, asks_websocket, forward, leave_hop};
+use crate::inspect::{has_text, inspect, version_text};
+use crate::record::{Action, Record};
+use crate::route::{Mode, Route};
+use crate::settings::Fail;
+
+/// How long a tunnel may be open: a page that is left open over the weekend connects anew.
+const TUNNEL_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Where a request came from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) peer: IpAddr,
+    pub(crate) is_tls: bool,
+    /// The guard of the connection; HTTP/2 has none.
+    pub(crate) link: Option<Arc<Link>>,
+}
+
+/// Tells the guard what follows a request for another protocol, whatever becomes of it.
+struct Hold(Option<Arc<Link>>);
+
+impl Hold {
+    fn tunnel(mut self) {
+        if let Some(link) = self.0.take() {
+            link.go_on(After::Tunnel);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(link) = self.0.take() {
+            link.go_on(After::Request);
+        }
+    }
+}
+
+/// One request in hand.
+struct Case {
+    gateway: Arc<Gateway>,
+    record: Box<Record>,
+    started: Instant,
+    progress: Progress,
+    /// What the client accepts as an answer.
+    headers: HeaderMap,
+}
+
+impl Gateway {
+    /// Answers a request.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>, origin: Origin) -> Response<Outgoing> {
+        let id = self.next_id();
+        let mut response = self.pass(request, origin, id).await;
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
+
+    async fn pass(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        origin: Origin,
+        id: model::id::EventId,
+    ) -> Response<Outgoing> {
+        let hold = Hold(origin.link.clone().filter(|_| asks_upgrade(request.headers())));
+        let client = client_of(origin.peer, request.headers(), &self.settings.trusted);
+        let mut case = Case::open(self.clone(), Record::new(id, now(), client), &request);
+        if request.method() == REFUSED
+            && let Some(refusal) = origin.link.as_ref().and_then(|it| it.take_refusal())
+        {
+            return case.refuse(refusal);
+        }
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            case.record.action = Action::Refuse;
+            return case.end(Plain::NOT_ALLOWED);
+        }
+        let is_proxied = is_trusted(&self.settings.trusted, origin.peer);
+        if is_proxied && self.settings.authz_path.as_deref() == Some(request.uri().path()) {
+            return case.decide(request);
+        }
+        let Some(route) = self.routes.find(&case.record.host, request.uri().path()) else {
+            return case.end(Plain::NO_ROUTE);
+        };
+        if let Some(refused) = case.judge_address() {
+            return case.end(refused);
+        }
+        let tunnel =
+            (origin.link.is_some() && asks_websocket(request.headers())).then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, incoming) = request.into_parts();
+        let wanted = if self.settings.inspects && has_text(&parts.headers) { self.settings.body_bytes } else { 0 };
+        let body = match RequestBody::begin(incoming, wanted, self.settings.times.idle).await {
+            Ok(body) => body,
+            Err(PrefixError::Broken) => return case.end(Plain::BODY_FAILED),
+            Err(PrefixError::Slow) => return case.end(Plain::BODY_SLOW),
+        };
+        case.progress = body.progress();
+        if let Some(refused) = case.judge_request(route, &parts.headers, &body.prefix(wanted)) {
+            return case.end(refused);
+        }
+        let hop = Hop {
+            peer: origin.peer.to_canonical(),
+            client,
+            is_trusted: is_proxied,
+            is_tls: origin.is_tls,
+            host: &case.record.host,
+            id: &id.to_string(),
+        };
+        forward(&mut parts.headers, &hop, tunnel.is_some());
+        let mut outbound = Request::new(body);
+        *outbound.method_mut() = parts.method;
+        *outbound.uri_mut() = origin_form(&parts.uri);
+        *outbound.headers_mut() = parts.headers;
+        match exchange(&route.group, outbound, self.settings.times.answer).await {
+            Ok(exchange) => case.answer(exchange, tunnel, hold),
+            Err(plain) => case.end(plain),
+        }
+    }
+}
+
+impl Case {
+    fn open(gateway: Arc<Gateway>, mut record: Record, request: &Request<Incoming>) -> Self {
+        let text = |it: &HeaderValue| String::from_utf8_lossy(it.as_bytes()).into_owned();
+        let headers = request.headers();
+        record.method = request.method().as_str().to_owned();
+        record.target = origin_form(request.uri()).to_string();
+        record.host = match request.uri().authority() {
+            Some(authority) => authority.as_str().to_owned(),
+            None => headers.get(HOST).map(text).unwrap_or_default(),
+        };
+        record.version = version_text(request.version());
+        record.user_agent = headers.get(USER_AGENT).map(text);
+        record.referer = headers.get(REFERER).map(text);
+        let mut accepted = HeaderMap::new();
+        if let Some(accept) = headers.get(hyper::header::ACCEPT) {
+            accepted.insert(hyper::header::ACCEPT, accept.clone());
+        }
+        Self {
+            gateway,
+            record: Box::new(record),
+            started: Instant::now(),
+            progress: Progress::default(),
+            headers: accepted,
+        }
+    }
+
+    /// Ends it with an answer of our own.
+    fn end(mut self, plain: Plain) -> Response<Outgoing> {
+        let id = self.record.id.to_string();
+        self.record.status = Some(plain.status.as_u16());
+        let response = plain.write(&self.headers, &id);
+        let account = self.account();
+        response.map(|body| body.with(account))
+    }
+
+    fn account(self) -> Account {
+        Account::new(self.record, self.gateway.recorder.clone(), self.started, self.progress)
+    }
+
+    /// Ends a request whose framing was refused.
+    fn refuse(mut self, refusal: crate::framing::head::Refusal) -> Response<Outgoing> {
+        self.record.method = refusal.method;
+        self.record.target = refusal.target;
+        self.record.host = refusal.host;
+        self.record.refusal = Some(refusal.check);
+        self.record.action = Action::Refuse;
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        self.end(Plain::new(status, "This request cannot be read without doubt."))
+    }
+
+    /// Asks the decisions in force.
+    fn judge_address(&mut self) -> Option<Plain> {
+        let hit = self.gateway.decisions.judge(self.record.client, self.record.time)?;
+        self.record.decision = Some(hit.decision.reason.clone());
+        let (action, plain) = match hit.decision.measure {
+            Measure::Block => (Action::Block, Plain::BLOCKED),
+            Measure::Throttle => (Action::Throttle, Plain { retry_after: Some(hit.retry_after), ..Plain::THROTTLED }),
+        };
+        self.record.action = action;
+        Some(plain)
+    }
+
+    /// Inspects the request, and asks the policy of its route.
+    fn judge_request(&mut self, route: &Route, headers: &HeaderMap, body: &[u8]) -> Option<Plain> {
+        let settings = &self.gateway.settings;
+        let is_closed = settings.fail == Fail::Closed;
+        if is_closed && self.gateway.recorder.is_down() {
+            return Some(self.fail());
+        }
+        if !settings.inspects {
+            return None;
+        }
+        let record = &self.record;
+        let version = if record.version == "HTTP/2.0" { Version::HTTP_2 } else { Version::HTTP_11 };
+        let report = inspect(&self.gateway.inspector, &record.method, &record.target, version, headers, body);
+        let Some(report) = report else {
+            self.gateway.uninspected.fetch_add(1, Ordering::Relaxed);
+            return is_closed.then(|| self.fail());
+        };
+        let is_attack = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
+        self.record.report = Some(report);
+        self.record.body_inspected = body.len();
+        if !is_attack {
+            return None;
+        }
+        let (action, plain) = match route.settings.mode {
+            Mode::Observe => (Action::Observe, None),
+            Mode::Throttle => (Action::Throttle, Some(Plain::THROTTLED)),
+            Mode::Block => (Action::Block, Some(Plain::BLOCKED)),
+        };
+        self.record.action = action;
+        plain
+    }
+
+    fn fail(&mut self) -> Plain {
+        self.record.action = Action::Fail;
+        Plain::CLOSED
+    }
+
+    /// Answers another proxy that asks about a request.
+    fn decide(mut self, request: Request<Incoming>) -> Response<Outgoing> {
+        let (mut parts, _) = request.into_parts();
+        let Some(asked) = authz::read(&parts.headers, &parts.method, &self.record.host) else {
+            return self.end(Plain::new(StatusCode::BAD_REQUEST, "X-Original-URI or X-Forwarded-Uri is missing."));
+        };
+        (self.record.method, self.record.target, self.record.host) = (asked.method, asked.target, asked.host);
+        authz::clean(&mut parts.headers);
+        let gateway = self.gateway.clone();
+        let path = self.record.target.split('?').next().unwrap_or_default().to_owned();
+        let refused = self.judge_address().or_else(|| match gateway.routes.find(&self.record.host, &path) {
+            Some(route) => self.judge_request(route, &parts.headers, &[]),
+            None => None,
+        });
+        if let Some(plain) = refused {
+            return self.end(plain);
+        }
+        // Who asked gives the answer to the client; its status is not known here.
+        let mut response = Response::new(Outgoing::full(bytes::Bytes::new()));
+        response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
+        let account = self.account();
+        response.map(|body| body.with(account))
+    }
+
+    /// Hands the answer of an upstream on.
+    fn answer(mut self, exchange: Exchange, tunnel: Option<OnUpgrade>, hold: Hold) -> Response<Outgoing> {
+        let Exchange { mut response, upstream, connection } = exchange;
+        self.record.status = Some(response.status().as_u16());
+        self.record.upstream = Some(upstream.address.to_string());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.open_tunnel(response, tunnel, hold);
+        }
+        leave_hop(response.headers_mut());
+        *response.version_mut() = Version::HTTP_11;
+        let time = self.gateway.settings.times.idle;
+        let mut account = self.account();
+        account.hold(upstream, connection);
+        if response.body().is_end_stream() {
+            account.whole();
+        }
+        response.map(|body| Outgoing::stream(body, time).with(account))
+    }
+
+    /// Joins client and upstream once both have changed the protocol.
+    fn open_tunnel(
+        mut self,
+        mut response: Response<Incoming>,
+        tunnel: Option<OnUpgrade>,
+        hold: Hold,
+    ) -> Response<Outgoing> {
+        let permit = self.gateway.tunnels.clone().try_acquire_owned();
+        let (Some(client), Ok(permit)) = (tunnel, permit) else {
+            // An upstream that changes the protocol without being asked cannot be followed.
+            self.record.is_broken = true;
+            return self.end(Plain::BAD_GATEWAY);
+        };
+        let upstream = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            if let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) {
+                let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+                let both = tokio::io::copy_bidirectional(&mut client, &mut upstream);
+                // How a tunnel ended is the business of those who used it.
+                let _ = tokio::time::timeout(TUNNEL_MAX, both).await;
+            }
+            drop(permit);
+        });
+        hold.tunnel();
+        let mut account = self.account();
+        account.whole();
+        let (parts, _) = response.into_parts();
+        Response::from_parts(parts, Outgoing::full(bytes::Bytes::new()))
+    }
+}
+
+/// The target without scheme and host.
+fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(target) => Uri::from(target.clone()),
+        None => Uri::from_static("/"),
+    }
+}

@@ -1,0 +1,112 @@
+//! The settings of the gateway, complete and typed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::decisions::Measure;
+use crate::inspect::BODY_BYTES;
+use crate::network::Network;
+use crate::route::RouteSettings;
+
+/// What is done with requests while they cannot be inspected, or their events cannot be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fail {
+    /// They pass.
+    #[default]
+    Open,
+    /// They get 503.
+    Closed,
+}
+
+/// What an alert of a rule brings its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enforcement {
+    /// What is done.
+    pub measure: Measure,
+    /// For how long.
+    pub time: Duration,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The head of a request, from its first byte; 10 s by default.
+    pub head: Duration,
+    /// A client's connection between two requests; 60 s.
+    pub keep_alive: Duration,
+    /// A connection to an upstream; 5 s.
+    pub connect: Duration,
+    /// The head of an upstream's answer, from the end of the request's inspection; 60 s.
+    pub answer: Duration,
+    /// A body, in either direction, that makes no progress; 60 s.
+    pub idle: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where requests go.
+    pub routes: Vec<RouteSettings>,
+    /// Proxies in front that say who the client is.
+    pub trusted: Vec<Network>,
+    /// Whether automatic decisions spare local addresses.
+    pub spares_local: bool,
+    /// Whether requests are inspected.
+    pub inspects: bool,
+    /// How many bytes of a body are inspected.
+    pub body_bytes: usize,
+    /// What is done when that is impossible.
+    pub fail: Fail,
+    /// What alerts of rules, by id, bring their addresses.
+    pub enforce: BTreeMap<String, Enforcement>,
+    /// The path under which other proxies ask for a decision; `None`: nowhere.
+    pub authz_path: Option<String>,
+    /// How long things may take.
+    pub times: Times,
+    /// How many connections of clients may be open at once; further ones wait.
+    pub connections_max: usize,
+    /// The path of the active health check; `None`: no check.
+    pub health_path: Option<String>,
+    /// How often it is asked.
+    pub health_every: Duration,
+    /// Where events are kept that could not be handed over.
+    pub spill_folder: PathBuf,
+    /// How many bytes of them.
+    pub spill_bytes_max: u64,
+}
+
+impl Settings {
+    /// The defaults, with no route.
+    #[must_use]
+    pub fn new(spill_folder: PathBuf) -> Self {
+        Self {
+            routes: Vec::new(),
+            trusted: Vec::new(),
+            spares_local: true,
+            inspects: true,
+            body_bytes: BODY_BYTES,
+            fail: Fail::Open,
+            enforce: BTreeMap::new(),
+            authz_path: None,
+            times: Times::default(),
+            connections_max: 10_000,
+            health_path: None,
+            health_every: Duration::from_secs(5),
+            spill_folder,
+            spill_bytes_max: 256 << 20,
+        }
+    }
+}

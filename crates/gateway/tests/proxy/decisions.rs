@@ -1,0 +1,93 @@
+//! Decisions are enforced while they last; other proxies may ask for them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gateway::decisions::{Decision, Measure};
+use gateway::network::Network;
+use model::time::Timestamp;
+
+use crate::support::{Does, Running, field, start, status, trust_loopback, upstream};
+
+fn now() -> Timestamp {
+    Timestamp(model::time::nanos_of(SystemTime::now().duration_since(UNIX_EPOCH).unwrap()))
+}
+
+fn decide(running: &Running, address: &str, measure: Measure, time: Duration) {
+    let decision = Decision {
+        network: Network::parse(address).unwrap(),
+        measure,
+        until: now().plus(time),
+        reason: "bruteforce".to_owned(),
+        is_automatic: true,
+    };
+    running.gateway.decisions().add(decision, now()).unwrap();
+}
+
+#[tokio::test]
+async fn a_block_is_enforced_told_of_and_over_at_its_end() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], trust_loopback).await;
+    let from = "X-Forwarded-For: 203.0.113.7\r\n";
+    assert_eq!(status(&running.get("/", from).await), 200);
+    decide(&running, "203.0.113.7", Measure::Block, Duration::from_millis(1500));
+    let answer = running.get("/a", from).await;
+    assert_eq!((status(&answer), *upstream.connections.lock().unwrap()), (403, 1), "{answer}");
+    let id = field(&answer, "x-request-id").unwrap();
+    assert!(answer.contains(&format!("<code>{id}</code>")), "{answer}");
+    let json = running.get("/a", &format!("{from}Accept: application/json\r\n")).await;
+    let body: serde_json::Value = serde_json::from_str(json.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(body["request_id"].as_str(), field(&json, "x-request-id").as_deref());
+    assert_eq!(status(&running.get("/", "X-Forwarded-For: 203.0.113.8\r\n").await), 200);
+
+    let events = running.events(6).await;
+    let block = events.iter().find(|it| it.id == id).expect("the event has the id of the request");
+    assert_eq!((block.status, block.json["http.action"].as_str()), (Some(403), Some("block")));
+    assert_eq!(block.json["http.decision"], "bruteforce");
+    let enforced = events.iter().find(|it| it.is_finding && it.json["RequestId"] == id.as_str()).unwrap();
+    assert_eq!((enforced.json["EventType"].as_u64(), enforced.client.as_str()), (Some(21), "203.0.113.7"));
+
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert_eq!(status(&running.get("/", from).await), 200);
+}
+
+#[tokio::test]
+async fn a_throttle_lets_one_request_a_second_pass() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], trust_loopback).await;
+    let from = "X-Forwarded-For: 2001:db8::7\r\n";
+    decide(&running, "2001:db8::7", Measure::Throttle, Duration::from_secs(60));
+    assert_eq!(status(&running.get("/", from).await), 200);
+    let answer = running.get("/", from).await;
+    assert_eq!((status(&answer), field(&answer, "retry-after").as_deref()), (429, Some("1")));
+}
+
+#[tokio::test]
+async fn other_proxies_ask_for_a_decision() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], |settings| {
+        trust_loopback(settings);
+        settings.authz_path = Some("/authz".to_owned());
+    })
+    .await;
+    decide(&running, "203.0.113.7", Measure::Block, Duration::from_secs(60));
+    let nginx = "X-Original-URI: /login?a=b\r\nX-Original-Method: POST\r\n";
+    let traefik = "X-Forwarded-Uri: /login?a=b\r\nX-Forwarded-Method: POST\r\nX-Forwarded-Host: shop\r\n";
+    for fields in [nginx, traefik] {
+        let allowed = running.get("/authz", &format!("{fields}X-Forwarded-For: 203.0.113.8\r\n")).await;
+        let refused = running.get("/authz", &format!("{fields}X-Forwarded-For: 203.0.113.7\r\n")).await;
+        assert_eq!((status(&allowed), status(&refused)), (200, 403), "{fields}");
+    }
+    assert_eq!(status(&running.get("/authz", "").await), 400);
+    assert_eq!(*upstream.connections.lock().unwrap(), 0);
+    let events = running.events(4).await;
+    let seen = (events[0].method.as_str(), events[0].path.as_str(), events[0].status);
+    assert_eq!(seen, ("POST", "/login?a=b", None));
+}
+
+#[tokio::test]
+async fn who_is_no_trusted_proxy_cannot_ask() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], |settings| settings.authz_path = Some("/authz".to_owned())).await;
+    let answer = running.get("/authz", "X-Original-URI: /\r\n").await;
+    assert!(answer.contains("GET /authz HTTP/1.1"), "it is a request like another: {answer}");
+}

@@ -1,0 +1,9 @@
+//! The gateway between real sockets: a client that writes bytes, an upstream that answers with bytes.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
+
+mod decisions;
+mod events;
+mod forwarding;
+mod framing;
+mod support;

@@ -1,0 +1,228 @@
+//! The section `[gateway]`: text to the typed settings of the gateway.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use gateway::decisions::Measure;
+use gateway::network::Network;
+use gateway::route::{Mode, RouteSettings};
+use gateway::settings::{Enforcement, Fail, Settings, Times};
+use gateway::upstream::address::Address;
+
+use super::{Raw, Tls, one_of};
+use crate::failure::Failure;
+use crate::units;
+
+/// How many routes there may be; they are looked through one by one.
+const ROUTES_MAX: usize = 1000;
+
+/// The gateway, complete.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayConfig {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) upstream_ca: Option<PathBuf>,
+    pub(crate) settings: Settings,
+}
+
+impl GatewayConfig {
+    /// Where clients reach it.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
+    }
+}
+
+impl Raw {
+    /// The gateway, if there is anything for it to do.
+    pub(super) fn gateway(&self) -> Result<Option<GatewayConfig>, Failure> {
+        let mode = self.get("gateway.mode", Mode::from_word)?;
+        let threshold = self.get("gateway.threshold", |it| it.parse().ok().filter(|it| 0 < *it))?;
+        let mut routes = self.get("gateway.routes", |it| routes_of(it, mode, threshold))?;
+        let upstreams = self.get("gateway.upstream", |it| lines(it).map(Address::parse).collect::<Option<Vec<_>>>())?;
+        if !upstreams.is_empty() {
+            routes.push(RouteSettings { host: None, path: "/".to_owned(), upstreams, mode, threshold });
+        }
+        let path = |name: &str| {
+            let read = |it: &str| (it.is_empty() || it.starts_with('/')).then(|| it.to_owned());
+            self.get(name, read).map(|it| Some(it).filter(|it| !it.is_empty()))
+        };
+        let authz_path = path("gateway.authz_path")?;
+        let settings = Settings {
+            trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
+            spares_local: !self.get("gateway.enforce_local", |it| it.parse().ok())?,
+            inspects: self.get("gateway.inspect", |it| it.parse().ok())?,
+            body_bytes: self.get("gateway.inspect_body", |it| usize::try_from(units::size(it)?).ok())?,
+            fail: self.get("gateway.fail", |it| one_of(it, &[("open", Fail::Open), ("closed", Fail::Closed)]))?,
+            enforce: self.get("gateway.enforce", rules_of)?,
+            authz_path: authz_path.clone(),
+            times: self.gateway_times()?,
+            connections_max: self.get("gateway.connections", |it| it.parse().ok().filter(|it| 0 < *it))?,
+            health_path: path("gateway.health_path")?,
+            health_every: self.get("gateway.health_every", |it| units::duration(it).filter(|it| !it.is_zero()))?,
+            spill_bytes_max: self.get("gateway.spill", units::size)?,
+            routes,
+            ..Settings::new(PathBuf::new())
+        };
+        let tls = match (self.optional_path("gateway.tls_cert"), self.optional_path("gateway.tls_key")) {
+            (Some(cert), Some(key)) => Some(Tls { cert, key }),
+            (None, None) => None,
+            _ => {
+                let message = "`gateway.tls_cert` and `gateway.tls_key` belong together; one of them is missing";
+                return Err(Failure::usage(message));
+            }
+        };
+        let listen = self.get("gateway.listen", |it| it.parse().ok())?;
+        let upstream_ca = self.optional_path("gateway.upstream_ca");
+        let is_idle = settings.routes.is_empty() && authz_path.is_none();
+        Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings }))
+    }
+
+    fn gateway_times(&self) -> Result<Times, Failure> {
+        let time = |name: &str| self.get(name, |it| units::duration(it).filter(|it| !it.is_zero()));
+        Ok(Times {
+            head: time("gateway.head_timeout")?,
+            keep_alive: time("gateway.keep_alive")?,
+            connect: time("gateway.connect_timeout")?,
+            answer: time("gateway.answer_timeout")?,
+            idle: time("gateway.idle_timeout")?,
+        })
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|it| !it.is_empty())
+}
+
+/// Writes `[[gateway.routes]]` as a line a route, the form that a variable of the environment has.
+pub(super) fn lines_of_routes(value: &toml::Value) -> Option<String> {
+    let tables = value.as_array()?.iter().map(toml::Value::as_table).collect::<Option<Vec<_>>>()?;
+    let lines: Option<Vec<String>> = tables.iter().map(|it| line_of_route(it)).collect();
+    Some(lines?.join("\n"))
+}
+
+fn line_of_route(table: &toml::Table) -> Option<String> {
+    let words: Option<Vec<String>> = table
+        .iter()
+        .map(|(name, value)| {
+            let text = match value {
+                toml::Value::String(it) => it.clone(),
+                toml::Value::Integer(it) => it.to_string(),
+                toml::Value::Array(them) => them.iter().map(|it| it.as_str()).collect::<Option<Vec<_>>>()?.join(","),
+                _ => return None,
+            };
+            (!text.contains(char::is_whitespace)).then(|| format!("{name}={text}"))
+        })
+        .collect();
+    Some(words?.join(" "))
+}
+
+/// Writes `[gateway.enforce]` as a line a rule.
+pub(super) fn lines_of_rules(value: &toml::Value) -> Option<String> {
+    let lines: Option<Vec<String>> =
+        value.as_table()?.iter().map(|(rule, it)| it.as_str().map(|it| format!("{rule} {it}"))).collect();
+    Some(lines?.join("\n"))
+}
+
+fn routes_of(text: &str, mode: Mode, threshold: u32) -> Option<Vec<RouteSettings>> {
+    let routes: Option<Vec<_>> = lines(text).map(|it| route_of(it, mode, threshold)).collect();
+    routes.filter(|it| it.len() <= ROUTES_MAX)
+}
+
+fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
+    let mut route = RouteSettings { host: None, path: "/".to_owned(), upstreams: Vec::new(), mode, threshold };
+    for word in line.split_whitespace() {
+        let (name, value) = word.split_once('=')?;
+        match name {
+            "host" if !value.is_empty() => route.host = Some(value.to_owned()),
+            "path" if value.starts_with('/') => route.path = value.to_owned(),
+            "upstream" => route.upstreams = value.split(',').map(Address::parse).collect::<Option<_>>()?,
+            "mode" => route.mode = Mode::from_word(value)?,
+            "threshold" => route.threshold = value.parse().ok().filter(|it| 0 < *it)?,
+            _ => return None,
+        }
+    }
+    (!route.upstreams.is_empty()).then_some(route)
+}
+
+fn rules_of(text: &str) -> Option<BTreeMap<String, Enforcement>> {
+    let rule = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (rule, measure, time) =
+            (words.next()?, Measure::from_word(words.next()?)?, units::duration(words.next()?)?);
+        let is_whole = words.next().is_none() && !time.is_zero();
+        is_whole.then(|| (rule.to_owned(), Enforcement { measure, time }))
+    };
+    lines(text).map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config_of(text: &str) -> Result<Option<GatewayConfig>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bartizan.toml");
+        std::fs::write(&path, text).unwrap();
+        let raw = Raw::read(Some(&path), std::iter::empty()).map_err(|it| it.message)?;
+        raw.gateway().map_err(|it| it.message)
+    }
+
+    #[test]
+    fn without_a_section_there_is_no_gateway() {
+        assert!(config_of("").unwrap().is_none());
+        assert!(config_of("[gateway]\nmode = \"block\"").unwrap().is_none());
+    }
+
+    #[test]
+    fn reads_routes_rules_and_proxies() {
+        let text = r#"
+            [gateway]
+            upstream = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"]
+            mode = "throttle"
+            trusted_proxies = ["10.0.0.0/8"]
+            [[gateway.routes]]
+            host = "shop.example"
+            path = "/api"
+            upstream = ["https://app:8443"]
+            mode = "block"
+            threshold = 7
+            [gateway.enforce]
+            bruteforce = "block 1h"
+        "#;
+        let config = config_of(text).unwrap().unwrap();
+        let routes = &config.settings.routes;
+        let shown = |it: &RouteSettings| (it.host.clone(), it.path.clone(), it.mode, it.threshold, it.upstreams.len());
+        assert_eq!(shown(&routes[0]), (Some("shop.example".to_owned()), "/api".to_owned(), Mode::Block, 7, 1));
+        assert_eq!(shown(&routes[1]), (None, "/".to_owned(), Mode::Throttle, 5, 2));
+        let expected = Enforcement { measure: Measure::Block, time: Duration::from_secs(3600) };
+        assert_eq!(config.settings.enforce["bruteforce"], expected);
+        assert_eq!(config.settings.trusted, [Network::parse("10.0.0.0/8").unwrap()]);
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, key: &str) {
+        let error = config_of(&format!("[gateway]\n{text}")).expect_err(text);
+        assert!(error.contains(&format!("`gateway.{key}`")), "{text}: {error}");
+    }
+
+    #[test]
+    fn a_complaint_names_the_key() {
+        check_refused("upstream = [\"localhost:3000\"]", "upstream");
+        check_refused("upstream = 5", "upstream");
+        check_refused("mode = \"deny\"", "mode");
+        check_refused("threshold = 0", "threshold");
+        check_refused("fail = \"shut\"", "fail");
+        check_refused("trusted_proxies = [\"10.0.0.1/8\"]", "trusted_proxies");
+        check_refused("authz_path = \"authz\"", "authz_path");
+        check_refused("routes = [{ path = \"/\" }]", "routes");
+        check_refused("routes = [{ upstream = [\"http://a\"], colour = \"red\" }]", "routes");
+        check_refused("enforce = { bruteforce = \"block\" }", "enforce");
+        check_refused("enforce = { bruteforce = \"kill 1h\" }", "enforce");
+        check_refused("tls_cert = \"a.pem\"", "tls_cert");
+        check_refused("head_timeout = \"0s\"", "head_timeout");
+    }
+}
