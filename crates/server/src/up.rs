@@ -33,11 +33,12 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
-use crate::http::listener::{bind_owner, serve, serve_owner, tls_acceptor};
+use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::Service;
+use crate::http::tls::Certificates;
 use crate::ruleset::{Selection, Shelf};
-use crate::terminal;
+use crate::{terminal, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -171,7 +172,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config;
     let environment_key = admin_key_of_environment()?;
-    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    let tls = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
     let selection = Selection::of(&config);
     let sources = selection.read()?;
     let (rules, errors, complaints) = sources.compile();
@@ -235,6 +236,9 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     // Before anybody can know that we are there: a signal must never meet a process that does not wait for it.
     let signals = runtime.block_on(async { Signals::new() })?;
     let service = assembly.service.clone();
+    if let Some(certificates) = tls.clone() {
+        runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
+    }
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     greet(&config, &assembly, &admin_key, address)?;

@@ -67,7 +67,7 @@ pub(crate) const KEYS: &[Key] = &[
         "none",
         "says that a proxy in front speaks TLS, so that another address than loopback may be plain",
     ),
-    key("tls.cert", Kind::Path, "", "the certificate chain, PEM"),
+    key("tls.cert", Kind::Path, "", "the certificate chain, PEM; read again when it changes"),
     key("tls.key", Kind::Path, "", "its private key, PEM"),
     key("inputs.watch", Kind::Paths, "", "files to follow"),
     key("rules.folders", Kind::Paths, "", "folders of further rules"),
