@@ -99,6 +99,7 @@ impl Core {
             rate_per_second: None,
             created_at: now(),
             expires_at: None,
+            last_used_at: None,
         };
         let failed = |error: backends::store::StoreError| unusable(self.folder.path(), &error);
         if let Some(secret) = environment {

@@ -239,6 +239,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     if let Some(certificates) = tls.clone() {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
+    runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     greet(&config, &assembly, &admin_key, address)?;
@@ -256,6 +257,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     readers.into_iter().chain(demo).for_each(|it| {
         let _ = it.join();
     });
+    // What is not written is lost, and is of little weight.
+    let _ = assembly.auth.note_uses();
     let core = assembly.finish();
     stop_detecting.store(true, Ordering::Relaxed);
     let ended = detecting.join();

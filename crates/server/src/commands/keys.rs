@@ -77,10 +77,10 @@ fn list(flags: &Flags) -> Result<u8, Failure> {
         serde_json::Value::String(it) => terminal::line(it),
         other => other.to_string(),
     };
-    let names = ["name", "scope", "rate_per_second", "created_at", "expires_at"];
+    let names = ["name", "scope", "rate_per_second", "created_at", "expires_at", "last_used_at"];
     let keys = reply["items"].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<String>> = keys.iter().map(|key| names.iter().map(|it| cell(key, it)).collect()).collect();
-    terminal::print(&terminal::table(&["NAME", "SCOPE", "RATE/S", "MADE", "EXPIRES"], &rows))?;
+    terminal::print(&terminal::table(&["NAME", "SCOPE", "RATE/S", "MADE", "EXPIRES", "LAST USED"], &rows))?;
     Ok(0)
 }
 
