@@ -33,6 +33,8 @@ const FRAME_BYTES: usize = 128 << 10;
 const TAIL_BYTES_MAX: usize = 24 << 20;
 /// An index with fewer groups is written at once; a larger one by a thread of its own.
 const GROUPS_INLINE_MAX: usize = 500;
+/// What the name of a file ends with until it is whole.
+const TEMPORARY_ENDING: &str = ".tmp";
 /// How many groups one call of `search` looks at, so that no question holds a thread for long.
 const SEARCH_GROUPS_MAX: usize = 2000;
 
@@ -125,6 +127,7 @@ impl EmbeddedLog {
         let mut names = files.list().map_err(io_error("list", "events"))?;
         names.sort();
         let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
+        remove_orphans(files.as_ref(), &names, &firsts);
         let mut state = State {
             sealed: Vec::new(),
             active: None,
@@ -371,33 +374,44 @@ impl EmbeddedLog {
         };
         let from = Position(from.0.max(first.0));
         let file = self.file_of(first)?;
-        let index = self.index_of(first);
-        let group = index.and_then(|it| it.group(it.group_of(Sequence(from.0))?));
+        let group = match self.index_of(first)? {
+            Some(index) => index_group(first, &index, |it| it.group_of(Sequence(from.0)))?,
+            None => None,
+        };
         Ok(Some(Place { first, file, group, end }))
     }
 
-    /// Opens the index of a full segment; builds it anew when it is lost.
-    fn index_of(&self, first: Sequence) -> Option<IndexFile> {
+    /// Opens the index of a full segment; builds it anew when it is lost. `None` when retention took the segment.
+    fn index_of(&self, first: Sequence) -> Result<Option<IndexFile>, LogError> {
         self.await_index(first);
         let name = index_name_of(first);
-        let end = locked(&self.state).sealed.iter().find(|it| it.first == first)?.summary.end;
+        let Some(end) = self.end_of(first) else { return Ok(None) };
         let is_checked = locked(&self.checked).contains(&first);
         let index = self.files.open(&name).ok().and_then(IndexFile::open).filter(|it| it.summary.end == end);
         if let Some(index) = index.filter(|it| is_checked || it.is_whole()) {
             locked(&self.checked).insert(first);
-            return Some(index);
+            return Ok(Some(index));
         }
-        let (_, mut walked) = walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}).ok()?;
+        let mut walked = match walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}) {
+            Ok((_, walked)) => walked,
+            Err(_) if self.end_of(first).is_none() => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let content = walked.index.encode(walked.appended);
         // Of two that build it, one writes it.
         let mut checked = locked(&self.checked);
         write_index(self.files.as_ref(), first, &content);
         checked.insert(first);
-        IndexFile::open(Box::new(Memory(content)))
+        Ok(IndexFile::open(Box::new(Memory(content))))
+    }
+
+    /// The number behind the last record of a full segment, while it is there.
+    fn end_of(&self, first: Sequence) -> Option<u64> {
+        locked(&self.state).sealed.iter().find(|it| it.first == first).map(|it| it.summary.end)
     }
 
     /// The candidate groups of a search in one segment, newest first.
-    fn candidates(&self, at: SegmentPlace, search: &Search) -> Vec<Group> {
+    fn candidates(&self, at: SegmentPlace, search: &Search) -> Result<Vec<Group>, LogError> {
         let wanted = |it: &Group| {
             search.from.is_none_or(|from| from <= it.latest)
                 && search.to.is_none_or(|to| it.earliest < to)
@@ -407,7 +421,7 @@ impl EmbeddedLog {
         let mut groups: Vec<Group> = match at {
             SegmentPlace::Active => {
                 let state = locked(&self.state);
-                let Some(active) = &state.active else { return Vec::new() };
+                let Some(active) = &state.active else { return Ok(Vec::new()) };
                 match &search.entity {
                     Some(entity) => active
                         .index
@@ -420,18 +434,14 @@ impl EmbeddedLog {
                 }
             }
             SegmentPlace::Sealed(first) => {
-                let Some(index) = self.index_of(first) else { return Vec::new() };
-                let numbers = match &search.entity {
-                    Some(entity) => index.groups_of(entity),
-                    None => (0..index.group_count()).collect(),
-                };
-                numbers.into_iter().filter_map(|it| index.group(it)).collect()
+                let Some(index) = self.index_of(first)? else { return Ok(Vec::new()) };
+                index_groups(first, &index, search.entity.as_deref())?
             }
         };
         groups.retain(wanted);
         groups.sort_by_key(|it| std::cmp::Reverse(it.first));
         groups.dedup();
-        groups
+        Ok(groups)
     }
 
     fn segments_newest_first(&self) -> Vec<(SegmentPlace, Sequence, Summary)> {
@@ -462,10 +472,44 @@ impl Drop for EmbeddedLog {
     }
 }
 
+/// Reads the group that `which` names of an index.
+fn index_group(
+    first: Sequence,
+    index: &IndexFile,
+    which: impl FnOnce(&IndexFile) -> io::Result<Option<u32>>,
+) -> Result<Option<Group>, LogError> {
+    let read = || which(index)?.map_or(Ok(None), |it| index.group(it));
+    read().map_err(io_error("read", &index_name_of(first)))
+}
+
+/// Reads the groups of an index that may hold events of `entity`, or all.
+fn index_groups(first: Sequence, index: &IndexFile, entity: Option<&str>) -> Result<Vec<Group>, LogError> {
+    let read = || {
+        let numbers = match entity {
+            Some(entity) => index.groups_of(entity)?,
+            None => (0..index.group_count()).collect(),
+        };
+        let groups: io::Result<Vec<_>> = numbers.into_iter().map(|it| index.group(it)).collect();
+        Ok(groups?.into_iter().flatten().collect())
+    };
+    read().map_err(io_error("read", &index_name_of(first)))
+}
+
+/// Removes what a crash left of an index, and the indexes of segments that are gone.
+fn remove_orphans(files: &dyn Files, names: &[String], firsts: &[Sequence]) {
+    let is_known = |name: &str| firsts.iter().any(|it| index_name_of(*it) == name);
+    for name in names {
+        if name.ends_with(TEMPORARY_ENDING) || (name.ends_with(".idx") && !is_known(name)) {
+            // What cannot be removed now does no harm, and is found again at the next start.
+            let _ = files.remove(name);
+        }
+    }
+}
+
 /// Writes the index of a full segment. When that fails it is built anew where it is asked for.
 fn write_index(files: &dyn Files, first: Sequence, content: &[u8]) {
     let name = index_name_of(first);
-    let temporary = format!("{name}.tmp");
+    let temporary = format!("{name}{TEMPORARY_ENDING}");
     let written = files.create(&temporary, 0).and_then(|file| {
         file.write_at(content, 0)?;
         file.sync()
@@ -788,7 +832,10 @@ impl Log for EmbeddedLog {
                         })
                         .copied()
                 }
-                SegmentPlace::Sealed(first) => self.index_of(first).and_then(|it| it.group(it.group_of_id(id)?)),
+                SegmentPlace::Sealed(first) => match self.index_of(first)? {
+                    Some(index) => index_group(first, &index, |it| it.group_of_id(id))?,
+                    None => None,
+                },
             };
             let Some(group) = group else { continue };
             let blocks =
@@ -813,7 +860,7 @@ impl Log for EmbeddedLog {
                 continue;
             }
             let mut file = None;
-            for group in self.candidates(place, search) {
+            for group in self.candidates(place, search)? {
                 if SEARCH_GROUPS_MAX <= looked_at {
                     page.next = Some(Sequence(group.end()));
                     return Ok(page);
@@ -856,11 +903,13 @@ impl Log for EmbeddedLog {
             if missing == 0 {
                 break;
             }
-            let Some(index) = self.index_of(first) else { continue };
+            let Some(index) = self.index_of(first)? else { continue };
             missing = missing.saturating_sub(index.id_count() as usize);
-            older.push(index);
+            older.push((first, index));
         }
-        older.iter().rev().for_each(|it| it.for_each_id(&mut *see));
+        for (first, index) in older.iter().rev() {
+            index.for_each_id(&mut *see).map_err(io_error("read", &index_name_of(*first)))?;
+        }
         active.into_iter().for_each(see);
         Ok(())
     }
@@ -871,10 +920,10 @@ impl Log for EmbeddedLog {
                 SegmentPlace::Active => {
                     locked(&self.state).active.as_ref().map(|it| it.index.groups.clone()).unwrap_or_default()
                 }
-                SegmentPlace::Sealed(first) => self
-                    .index_of(first)
-                    .map(|it| (0..it.group_count()).filter_map(|number| it.group(number)).collect())
-                    .unwrap_or_default(),
+                SegmentPlace::Sealed(first) => match self.index_of(first)? {
+                    Some(index) => index_groups(first, &index, None)?,
+                    None => continue,
+                },
             };
             groups.retain(|it| it.has_specials);
             for group in groups.iter().rev() {
@@ -917,6 +966,45 @@ mod tests {
     fn open(folder: &tempfile::TempDir) -> EmbeddedLog {
         let settings = Settings { segment_bytes: 64 << 10, ..Settings::default() };
         EmbeddedLog::open(Arc::new(files::Folder::new(folder.path().to_owned())), settings).unwrap()
+    }
+
+    fn event(number: u128) -> Block {
+        let mut event = Vec::new();
+        model::event::EventWriter::new(&mut event, EventId(number), Timestamp(1), None, EventFlags::REPEATABLE)
+            .client_ip([192, 0, 2, 1].into());
+        let mut block = Block::default();
+        block.push(RecordKind::Event, &event);
+        block
+    }
+
+    #[test]
+    fn what_a_crash_left_of_indexes_is_removed_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let orphans = ["00000000000000000007.idx", "00000000000000000000.idx.tmp", "url.tmp"];
+        orphans.iter().for_each(|it| std::fs::write(folder.path().join(it), "x").unwrap());
+        std::fs::write(folder.path().join("README"), "of somebody").unwrap();
+        open(&folder);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["README"]);
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_read_is_an_error_and_no_empty_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&folder);
+        let mut number = 0;
+        while locked(&log.state).sealed.is_empty() {
+            log.append(PartitionId(0), &mut event(number), Timestamp(1)).unwrap();
+            number += 1;
+        }
+        let search = Search { limit: 10, before: Some(Sequence(10)), ..Search::default() };
+        assert_eq!(log.search(&search).unwrap().events.len(), 10);
+        assert!(log.find(EventId(3)).unwrap().is_some());
+        // Neither the segment nor its index is there any more, though nobody took them off the list.
+        for name in [name_of(Sequence(0)), index_name_of(Sequence(0))] {
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        assert!(log.search(&search).is_err() && log.find(EventId(3)).is_err());
     }
 
     super::super::conformance::suite!(|folder| super::open(folder));
