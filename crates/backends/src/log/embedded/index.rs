@@ -388,7 +388,7 @@ mod tests {
 
     use super::*;
     use crate::log::Block;
-    use crate::log::embedded::frame::{Framer, check};
+    use crate::log::embedded::frame::{Framer, Salt, check};
 
     fn indexed(frames: u64) -> Index {
         let (mut index, mut offset) = (Index::default(), 64);
@@ -405,8 +405,8 @@ mod tests {
             let mut block = Block::default();
             block.push(RecordKind::Event, &event);
             let mut frame = Vec::new();
-            Framer::new().frame(&mut frame, &block.bytes, 1, Sequence(number), Timestamp(0));
-            let head = check(&frame).unwrap();
+            Framer::default().frame(&mut frame, &block.bytes, 1, Sequence(number), Timestamp(0));
+            let head = check(&frame, Salt::default()).unwrap();
             index.add(offset, &head, &ReadBlock::new(Sequence(number), 1, block.bytes.into()));
             offset += frame.len() as u64;
         }

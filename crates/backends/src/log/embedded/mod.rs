@@ -7,6 +7,7 @@
 pub mod files;
 pub mod frame;
 pub mod index;
+mod recover;
 pub mod segment;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -21,9 +22,10 @@ use model::place::{PartitionId, Position, Sequence};
 use model::time::Timestamp;
 
 use self::files::{File, Files, Memory};
-use self::frame::Framer;
+use self::frame::{Framer, Salt};
 use self::index::{Group, Index, IndexFile, Summary};
-use self::segment::{SegmentHead, Walk, first_of_name, index_name_of, name_of, read_file, read_group, walk};
+use self::recover::{add_damage, begins_whole, open_segment, recall, remove_orphans, summary_of, walk_segment};
+use self::segment::{SegmentHead, first_of_name, index_name_of, name_of, read_group};
 use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, RecordKind, Search};
 use crate::failpoint;
 
@@ -93,6 +95,7 @@ struct Sealed {
     first: Sequence,
     summary: Summary,
     bytes: u64,
+    salt: Salt,
 }
 
 struct Active {
@@ -102,6 +105,7 @@ struct Active {
     appended: Timestamp,
     /// How much of the file is written.
     bytes: u64,
+    salt: Salt,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,7 +146,7 @@ impl EmbeddedLog {
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
             match next.and_then(|it| summary_of(files.as_ref(), first, it)) {
-                Some((summary, bytes)) => state.sealed.push(Sealed { first, summary, bytes }),
+                Some(sealed) => state.sealed.push(sealed),
                 None => {
                     let opened = open_segment(files.as_ref(), &mut state, first, next)?;
                     (tag, is_clean) = (opened.tag.or(tag), opened.is_clean);
@@ -155,11 +159,12 @@ impl EmbeddedLog {
         }
         // Behind a torn tail, what is left of it could be taken for frames: such a segment is not written again.
         let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| is_clean && is_begun);
+        let salt = state.active.as_ref().map(|it| it.salt).unwrap_or_default();
         let log = Self {
             tag: tag.unwrap_or_else(new_tag),
             files,
             settings,
-            writer: Mutex::new(Writer { framer: Framer::new(), frames: Vec::new(), offset }),
+            writer: Mutex::new(Writer { framer: Framer::new(salt), frames: Vec::new(), offset }),
             state: Mutex::new(state),
             checked: Mutex::default(),
             sealing: Mutex::default(),
@@ -216,7 +221,9 @@ impl EmbeddedLog {
         let name = name_of(first);
         let file: Arc<dyn File> =
             Arc::from(self.files.create(&name, self.settings.segment_bytes).map_err(io_error("create", &name))?);
-        let head = SegmentHead { first, tag: self.tag, made: now };
+        let salt = new_salt();
+        let head = SegmentHead { first, tag: self.tag, made: now, salt };
+        writer.framer.salt = salt;
         let mut block = Block::default();
         marks.iter().for_each(|(key, value)| block.push_mark(key, value));
         writer.frames.clear();
@@ -232,7 +239,7 @@ impl EmbeddedLog {
         }
         let bytes = writer.frames.len() as u64;
         let mut state = locked(&self.state);
-        state.active = Some(Active { first, file, index: Index::default(), appended: now, bytes });
+        state.active = Some(Active { first, file, index: Index::default(), appended: now, bytes, salt });
         if !block.is_empty() {
             self.publish(
                 &mut state,
@@ -253,8 +260,8 @@ impl EmbeddedLog {
             // A segment that got no frame is made again under the same name.
             state.active.take().filter(|it| !it.index.groups.is_empty()).map(|it| {
                 let summary = it.index.summary(it.appended);
-                let (first, bytes) = (it.first, it.bytes);
-                state.sealed.push(Sealed { first, summary, bytes });
+                let (first, bytes, salt) = (it.first, it.bytes, it.salt);
+                state.sealed.push(Sealed { first, summary, bytes, salt });
                 (it, bytes)
             })
         }) else {
@@ -284,9 +291,10 @@ impl EmbeddedLog {
 
     /// Makes synced frames visible: index, tail, end, marks.
     fn publish(&self, state: &mut State, mut offset: u64, frames: &[u8], parts: &[(u32, Vec<u8>)], now: Timestamp) {
+        let salt = state.active.as_ref().map(|it| it.salt).unwrap_or_default();
         let mut rest = frames;
         for (count, raw) in parts {
-            let Some(head) = frame::check(rest) else { break };
+            let Some(head) = frame::check(rest, salt) else { break };
             let block = ReadBlock::new(head.first, *count, Arc::from(raw.as_slice()));
             for record in block.records(Position::START) {
                 take_mark(&mut state.marks, &record);
@@ -340,7 +348,7 @@ impl EmbeddedLog {
             let Some(place) = self.place_of(from)? else { return Ok(empty_at(from)) };
             let name = name_of(place.first);
             let blocks = match &place.group {
-                Some(group) => read_group(place.file.as_ref(), group).map_err(io_error("read", &name))?,
+                Some(group) => read_group(place.file.as_ref(), group, place.salt).map_err(io_error("read", &name))?,
                 None => Vec::new(),
             };
             if let Some(block) = blocks.into_iter().find(|it| from < it.next()) {
@@ -352,7 +360,7 @@ impl EmbeddedLog {
     }
 
     fn place_of(&self, from: Position) -> Result<Option<Place>, LogError> {
-        let (first, end) = {
+        let (first, end, salt) = {
             let state = locked(&self.state);
             if let Some(active) = &state.active
                 && active.first.0 <= from.0
@@ -367,10 +375,11 @@ impl EmbeddedLog {
                     file: active.file.clone(),
                     group,
                     end: state.end,
+                    salt: active.salt,
                 }));
             }
             let Some(sealed) = state.sealed.iter().find(|it| from.0 < it.summary.end) else { return Ok(None) };
-            (sealed.first, sealed.summary.end)
+            (sealed.first, sealed.summary.end, sealed.salt)
         };
         let from = Position(from.0.max(first.0));
         let file = self.file_of(first)?;
@@ -378,7 +387,7 @@ impl EmbeddedLog {
             Some(index) => index_group(first, &index, |it| it.group_of(Sequence(from.0)))?,
             None => None,
         };
-        Ok(Some(Place { first, file, group, end }))
+        Ok(Some(Place { first, file, group, end, salt }))
     }
 
     /// Opens the index of a full segment; builds it anew when it is lost. `None` when retention took the segment.
@@ -451,6 +460,18 @@ impl EmbeddedLog {
         active.into_iter().chain(sealed).collect()
     }
 
+    /// Reads the records of a group of a segment.
+    fn blocks_of(&self, first: Sequence, file: &dyn File, group: &Group) -> Result<Vec<ReadBlock>, LogError> {
+        let salt = {
+            let state = locked(&self.state);
+            let active = state.active.as_ref().filter(|it| it.first == first).map(|it| it.salt);
+            active.or_else(|| state.sealed.iter().find(|it| it.first == first).map(|it| it.salt))
+        };
+        // A segment that retention took meanwhile has nothing to tell.
+        let Some(salt) = salt else { return Ok(Vec::new()) };
+        read_group(file, group, salt).map_err(io_error("read", &name_of(first)))
+    }
+
     fn file_of(&self, first: Sequence) -> Result<Arc<dyn File>, LogError> {
         if let Some(active) = &locked(&self.state).active
             && active.first == first
@@ -495,17 +516,6 @@ fn index_groups(first: Sequence, index: &IndexFile, entity: Option<&str>) -> Res
     read().map_err(io_error("read", &index_name_of(first)))
 }
 
-/// Removes what a crash left of an index, and the indexes of segments that are gone.
-fn remove_orphans(files: &dyn Files, names: &[String], firsts: &[Sequence]) {
-    let is_known = |name: &str| firsts.iter().any(|it| index_name_of(*it) == name);
-    for name in names {
-        if name.ends_with(TEMPORARY_ENDING) || (name.ends_with(".idx") && !is_known(name)) {
-            // What cannot be removed now does no harm, and is found again at the next start.
-            let _ = files.remove(name);
-        }
-    }
-}
-
 /// Writes the index of a full segment. When that fails it is built anew where it is asked for.
 fn write_index(files: &dyn Files, first: Sequence, content: &[u8]) {
     let name = index_name_of(first);
@@ -530,10 +540,18 @@ struct Place {
     file: Arc<dyn File>,
     group: Option<Group>,
     end: u64,
+    salt: Salt,
 }
 
 fn empty_at(position: Position) -> ReadBlock {
     ReadBlock::new(Sequence(position.0), 0, Arc::from([]))
+}
+
+fn new_salt() -> Salt {
+    let mut bytes = [0; 4];
+    // Without randomness there is no salt: a frame that somebody wrote into an event may be taken for one behind damage.
+    let _ = getrandom::fill(&mut bytes);
+    Salt(u32::from_le_bytes(bytes))
 }
 
 fn new_tag() -> u64 {
@@ -543,21 +561,6 @@ fn new_tag() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Reads what the index of a full segment says. One that ends elsewhere than the segment was written before its last
-/// frames, by a process that crashed while it went on to the next.
-fn summary_of(files: &dyn Files, first: Sequence, next: Sequence) -> Option<(Summary, u64)> {
-    let index = IndexFile::open(files.open(&index_name_of(first)).ok()?).filter(|it| it.summary.end == next.0)?;
-    let bytes = files.open(&name_of(first)).ok()?.len().ok()?;
-    Some((index.summary, bytes))
-}
-
-fn add_damage(to: &mut Damage, more: Damage) {
-    to.torn_bytes += more.torn_bytes;
-    to.damaged_places += more.damaged_places;
-    to.records_lost += more.records_lost;
-    to.findings.extend(more.findings);
-}
-
 fn take_mark(marks: &mut BTreeMap<String, Vec<u8>>, record: &Record<'_>) {
     if record.kind != RecordKind::Mark {
         return;
@@ -565,115 +568,6 @@ fn take_mark(marks: &mut BTreeMap<String, Vec<u8>>, record: &Record<'_>) {
     let Some(at) = record.bytes.iter().position(|it| *it == 0) else { return };
     let Ok(key) = std::str::from_utf8(&record.bytes[..at]) else { return };
     marks.insert(key.to_owned(), record.bytes[at + 1..].to_vec());
-}
-
-/// Walks over a segment; a damaged head is made up for by the name of the file.
-fn walk_segment(
-    files: &dyn Files,
-    first: Sequence,
-    next: Option<Sequence>,
-    mut see: impl FnMut(&ReadBlock),
-) -> Result<(Option<u64>, Walk), LogError> {
-    let name = name_of(first);
-    let (_, bytes) = read_file(files, &name)?;
-    let decoded = SegmentHead::decode(&bytes, &name)?;
-    let head = decoded.unwrap_or(SegmentHead { first, tag: 0, made: Timestamp::default() });
-    let mut walked = walk(&bytes, &head, &name, next, |_, block| see(block));
-    if decoded.is_none() {
-        add_lost_head(&mut walked, &bytes, &name, next);
-    }
-    Ok((decoded.map(|it| it.tag), walked))
-}
-
-/// Says that the head of a segment is lost. The newest one without a frame was never finished.
-fn add_lost_head(walked: &mut Walk, bytes: &[u8], name: &str, next: Option<Sequence>) {
-    let Some(last) = bytes.iter().rposition(|it| *it != 0) else { return };
-    if next.is_none() && walked.index.groups.is_empty() {
-        walked.damage.torn_bytes = last as u64 + 1;
-        return;
-    }
-    walked.damage.damaged_places += 1;
-    walked.damage.findings.push(format!("`{name}`: the head cannot be read"));
-}
-
-/// Whether the frame that a segment was begun with can be read.
-fn begins_whole(active: &Active) -> bool {
-    active.index.groups.first().is_some_and(|it| it.offset == segment::HEAD_BYTES as u64)
-}
-
-/// Finds tag and marks in the older segments, for a newest one whose beginning a crash or damage took.
-fn recall(
-    files: &dyn Files,
-    firsts: &[Sequence],
-    marks: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<Option<u64>, LogError> {
-    for pair in firsts.windows(2).rev() {
-        let mut older = BTreeMap::new();
-        let mut tag_of_events = None;
-        let (tag, walked) = walk_segment(files, pair[0], Some(pair[1]), |block| {
-            block.records(Position::START).for_each(|it| take_mark(&mut older, &it));
-            tag_of_events = tag_of(block).or(tag_of_events);
-        })?;
-        if !walked.index.groups.is_empty() {
-            older.append(marks);
-            *marks = older;
-            return Ok(tag.or(tag_of_events));
-        }
-    }
-    Ok(None)
-}
-
-/// The tag of the log, as the id of an event that got it here says.
-fn tag_of(block: &ReadBlock) -> Option<u64> {
-    let events = block.records(Position::START).filter(|it| it.kind == RecordKind::Event);
-    let mut named = events.filter_map(|it| EventView::of(it.bytes));
-    named.find(|it| !it.flags.has(EventFlags::REPEATABLE)).map(|it| it.id.upper())
-}
-
-/// What opening a segment told.
-struct OpenedSegment {
-    tag: Option<u64>,
-    /// Whether it may be written on.
-    is_clean: bool,
-}
-
-/// Takes in a segment without an index: the newest one, or one whose index is lost.
-fn open_segment(
-    files: &dyn Files,
-    state: &mut State,
-    first: Sequence,
-    next: Option<Sequence>,
-) -> Result<OpenedSegment, LogError> {
-    // Every segment begins with all marks, so those of the one before are not needed.
-    let mut marks = BTreeMap::new();
-    let mut tag_of_events = None;
-    let (tag, walked) = walk_segment(files, first, next, |block| {
-        block.records(Position::START).for_each(|it| take_mark(&mut marks, &it));
-        tag_of_events = tag_of(block).or(tag_of_events);
-    })?;
-    state.marks = marks;
-    let opened = OpenedSegment {
-        tag: tag.or(tag_of_events),
-        is_clean: tag.is_some() && walked.damage.is_healthy() && walked.damage.torn_bytes == 0,
-    };
-    add_damage(&mut state.damage, walked.damage);
-    let name = name_of(first);
-    let file = files.open(&name).map_err(io_error("open", &name))?;
-    if next.is_some() {
-        let bytes = file.len().map_err(io_error("read", &name))?;
-        let summary = Summary { end: walked.end, ..walked.index.summary(walked.appended) };
-        state.sealed.push(Sealed { first, summary, bytes });
-    } else {
-        state.end = walked.end;
-        state.active = Some(Active {
-            first,
-            file: Arc::from(file),
-            index: walked.index,
-            appended: walked.appended,
-            bytes: walked.end_offset,
-        });
-    }
-    Ok(opened)
 }
 
 /// Gives the events that have none an id, by their place.
@@ -838,8 +732,7 @@ impl Log for EmbeddedLog {
                 },
             };
             let Some(group) = group else { continue };
-            let blocks =
-                read_group(self.file_of(first)?.as_ref(), &group).map_err(io_error("read", &name_of(first)))?;
+            let blocks = self.blocks_of(first, &*self.file_of(first)?, &group)?;
             for block in &blocks {
                 if let Some(found) = block.records(Position::START).find(has_id) {
                     return Ok(Some((found.sequence, found.bytes.to_vec())));
@@ -870,7 +763,7 @@ impl Log for EmbeddedLog {
                     Some(file) => file,
                     None => file.insert(self.file_of(first)?),
                 };
-                let blocks = read_group(file.as_ref(), &group).map_err(io_error("read", &name_of(first)))?;
+                let blocks = self.blocks_of(first, file.as_ref(), &group)?;
                 for block in blocks.iter().rev() {
                     let records: Vec<_> = block.records(Position::START).collect();
                     for record in records.iter().rev() {
@@ -927,8 +820,7 @@ impl Log for EmbeddedLog {
             };
             groups.retain(|it| it.has_specials);
             for group in groups.iter().rev() {
-                let blocks =
-                    read_group(self.file_of(first)?.as_ref(), group).map_err(io_error("read", &name_of(first)))?;
+                let blocks = self.blocks_of(first, &*self.file_of(first)?, group)?;
                 for block in blocks.iter().rev() {
                     let records: Vec<_> = block.records(Position::START).collect();
                     for record in records.into_iter().rev() {
@@ -1005,6 +897,48 @@ mod tests {
             std::fs::remove_file(folder.path().join(name)).unwrap();
         }
         assert!(log.search(&search).is_err() && log.find(EventId(3)).is_err());
+    }
+
+    /// A frame in an event, as somebody would send it who hopes that it is found behind damage.
+    #[test]
+    fn a_frame_in_an_event_is_no_frame_behind_damage() {
+        let mut forged = Vec::new();
+        Framer::default().frame(&mut forged, &event(666).bytes, 1, Sequence(100), Timestamp(1));
+        let mut aligned = 0;
+        for padding in 0..frame::ALIGN {
+            let folder = tempfile::tempdir().unwrap();
+            let mut block = Block::default();
+            block.push(RecordKind::Quarantined, &[vec![0; padding], forged.clone()].concat());
+            open(&folder).append(PartitionId(0), &mut block, Timestamp(1)).unwrap();
+            // The magic of the only real frame is damaged, so what is behind it is searched.
+            let path = folder.path().join(name_of(Sequence(0)));
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[segment::HEAD_BYTES] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let is_frame = |at: usize| frame::check(&bytes[at..], Salt::default()).is_some();
+            aligned += usize::from((segment::HEAD_BYTES..bytes.len()).step_by(frame::ALIGN).any(is_frame));
+            let log = open(&folder);
+            assert_eq!(log.end(PartitionId(0)), Position(0));
+            assert!(log.find(EventId(666)).unwrap().is_none());
+        }
+        assert_eq!(aligned, 1, "without a salt one of them would be taken for a frame");
+    }
+
+    #[test]
+    fn a_segment_whose_head_is_lost_is_read_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&folder);
+        for number in 0..5 {
+            log.append(PartitionId(0), &mut event(number), Timestamp(1)).unwrap();
+        }
+        drop(log);
+        let path = folder.path().join(name_of(Sequence(0)));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[..segment::HEAD_BYTES].fill(0xff);
+        std::fs::write(&path, &bytes).unwrap();
+        let log = open(&folder);
+        assert_eq!((log.end(PartitionId(0)), log.damage().records_lost), (Position(5), 0));
+        assert!(log.find(EventId(4)).unwrap().is_some());
     }
 
     super::super::conformance::suite!(|folder| super::open(folder));
