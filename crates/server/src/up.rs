@@ -446,8 +446,16 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
     lines.push(format!("Open the page, within 10 minutes, once: {url}/login/{token}"));
     let key = match admin_key {
         AdminKey::OfEnvironment => format!("${}", crate::core::ADMIN_KEY_VARIABLE),
+        _ if !key_file.exists() => "$KEY".to_owned(),
         _ => format!("$(cat '{}')", key_file.display()),
     };
+    if key == "$KEY" {
+        lines.push(format!(
+            "{} is gone, so you hold the key. Another, as $KEY: KEY=$(bartizan key create --data '{}' --name NAME --scope ingest)",
+            key_file.display(),
+            config.data.display()
+        ));
+    }
     lines.push(format!(
         "Send a log: curl -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
          -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
