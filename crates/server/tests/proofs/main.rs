@@ -6,4 +6,5 @@
 mod determinism;
 mod kill;
 mod overload;
+mod security;
 mod support;
