@@ -3,12 +3,13 @@
 #![no_main]
 
 use backends::log::ReadBlock;
-use backends::log::embedded::frame::{HEAD_BYTES, check, unpack};
+use backends::log::embedded::frame::{HEAD_BYTES, Salt, check, salt_of, unpack};
 use libfuzzer_sys::fuzz_target;
 use model::place::Position;
 
 fn read(bytes: &[u8]) {
-    let Some(head) = check(bytes) else { return };
+    let _ = salt_of(bytes);
+    let Some(head) = check(bytes, Salt::default()) else { return };
     let Some(raw) = unpack(bytes, &head) else { return };
     let block = ReadBlock::new(head.first, head.count, raw.into());
     let _ = block.records(Position::START).count();

@@ -15,7 +15,7 @@ fn read(bytes: Vec<u8>) {
     let Some(index) = IndexFile::open(Box::new(Memory(bytes))) else { return };
     let _ = (index.is_whole(), index.group(0), index.group_of(Sequence(1)));
     let _ = (index.group_of_id(EventId(1)), index.groups_of("192.0.2.1"));
-    index.for_each_id(|_| {});
+    let _ = index.for_each_id(|_| {});
 }
 
 /// Puts magic, counts and checksum right: one group, and as many ids and entities as fit.

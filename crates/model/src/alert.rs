@@ -98,7 +98,7 @@ pub struct Alert {
     pub reason: String,
     /// The rule's description.
     pub description: String,
-    /// Which detector raised it, in the form that system 001's clients know.
+    /// Which detector raised it, in the form that readers of `GET /alerts` know.
     pub detector: String,
     /// The source of the first evidence.
     pub source: String,
@@ -110,7 +110,7 @@ pub struct Alert {
     pub matched: Vec<(String, String)>,
     /// The first and the last of the counted events, by (time, id); all of them when there are few.
     pub evidence: Vec<EventId>,
-    /// The first evidence in system 001's form, as JSON text.
+    /// The first evidence in the form of `GET /alerts`, as JSON text.
     pub event: String,
     /// Whether it comes from demo or self-test data.
     pub synthetic: bool,

@@ -80,7 +80,7 @@ impl fmt::Display for Entity {
 
 /// Reads an address in any usual spelling to its canonical form.
 ///
-/// Takes the form with a full prefix (`4.4.4.4/32`) that system 000 publishes. An IPv4 address
+/// Takes the form with a full prefix (`4.4.4.4/32`) that publishers of findings (`AnormalEvent`) send. An IPv4 address
 /// mapped into IPv6 (`::ffff:1.2.3.4`) is the IPv4 address.
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {

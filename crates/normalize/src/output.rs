@@ -1,4 +1,4 @@
-//! Events back to JSON: the form of `GET /v1/events/{id}`, and the form of system 001.
+//! Events back to JSON: the form of `GET /v1/events/{id}`, and the short form in `GET /alerts`.
 
 use std::fmt::Display;
 
@@ -78,7 +78,7 @@ pub fn event_json(view: &EventView<'_>) -> String {
     object.end()
 }
 
-/// Writes an event in the form of system 001: `timestamp`, `source`, `ip`, `message`, `user`, `severity`.
+/// Writes an event in the short form of `GET /alerts`: `timestamp`, `source`, `ip`, `message`, `user`, `severity`.
 ///
 /// What the event does not have is `null`; its message is then the original, shortened to 2,000 characters.
 #[must_use]

@@ -72,8 +72,9 @@ impl Core {
         Ok(core)
     }
 
-    /// A log that ends before the position of the store has lost its newest records: their numbers must not be used
-    /// again, or detection would pass over the new ones.
+    /// A log that ends before the position of the store has lost its newest records, and their numbers are given again
+    /// to what is appended next. So the position is set back to the end of the log: otherwise detection would wait
+    /// until the log is as long as before, and pass over everything until then.
     fn check_positions(&self) -> Result<(), Failure> {
         let partition = PartitionId(0);
         let position = self.store.position(partition).map_err(|it| unusable(self.folder.path(), &it))?;
@@ -81,7 +82,7 @@ impl Core {
         if end < position {
             tracing::error!(
                 records_lost = position.0 - end.0,
-                "The newest records of the log are lost; it goes on behind them"
+                "The newest records of the log are lost; detection goes on at its end"
             );
             let lease = self.store.acquire(partition).map_err(|it| unusable(self.folder.path(), &it))?;
             let commit = backends::store::Commit { lease, to: end, alerts: &[], outbox: &[], now: now() };
@@ -99,6 +100,7 @@ impl Core {
             rate_per_second: None,
             created_at: now(),
             expires_at: None,
+            last_used_at: None,
         };
         let failed = |error: backends::store::StoreError| unusable(self.folder.path(), &error);
         if let Some(secret) = environment {

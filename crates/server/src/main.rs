@@ -12,6 +12,7 @@ mod ruleset;
 mod terminal;
 mod units;
 mod up;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Tls;
 use crate::config::gateway::GatewayConfig;
 use crate::failure::Failure;
-use crate::http::listener::{Stop, stopped, tls_acceptor};
+use crate::http::listener::{Stop, stopped};
+use crate::http::tls::{Certificates, Looked};
 
 /// How long requests may take to finish after the gateway is told to stop; then their events are handed over.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Proxy {
     pub(crate) gateway: Arc<Gateway>,
     config: GatewayConfig,
-    acceptor: Option<TlsAcceptor>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Proxy {
@@ -42,9 +42,9 @@ impl Proxy {
         let needs_tls = config.settings.routes.iter().flat_map(|it| &it.upstreams).any(|it| it.is_tls);
         let tls = needs_tls.then(|| connector(config.upstream_ca.as_deref())).transpose();
         let tls = tls.map_err(|it| Failure::usage(it.to_string()))?;
-        let acceptor = config.tls.as_ref().map(tls_acceptor).transpose()?;
+        let certificates = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
         let gateway = Gateway::new(config.settings.clone(), tls).map_err(|it| Failure::failed(it.to_string()))?;
-        Ok(Self { gateway, config, acceptor })
+        Ok(Self { gateway, config, certificates })
     }
 
     /// Listens, and serves until `stop`.
@@ -52,9 +52,9 @@ impl Proxy {
         let address = self.config.listen;
         let listener = runtime.block_on(TcpListener::bind(address));
         let listener = listener.map_err(|it| Failure::failed(format!("`{address}` cannot be listened on: {it}")))?;
-        let (certificate, acceptor) = watch::channel(self.acceptor);
-        if let Some(tls) = self.config.tls {
-            runtime.spawn(renew(tls, certificate, stop.clone()));
+        let (certificate, acceptor) = watch::channel(self.certificates.as_ref().map(|it| it.acceptor()));
+        if let Some(certificates) = self.certificates {
+            runtime.spawn(renew(certificates, certificate, stop.clone()));
         }
         Ok(runtime.spawn(run(self.gateway, listener, acceptor, sink, stop)))
     }
@@ -84,30 +84,15 @@ async fn run(
 }
 
 /// Reads the certificate again whenever its files change; a bad one leaves the one before in force.
-async fn renew(tls: Tls, certificate: watch::Sender<Option<TlsAcceptor>>, stop: Stop) {
-    let mut seen = changed_at(&tls);
+async fn renew(certificates: Arc<Certificates>, certificate: watch::Sender<Option<TlsAcceptor>>, stop: Stop) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(CERTIFICATE_EVERY) => {}
             () = stopped(stop.clone()) => return,
         }
-        let now = changed_at(&tls);
-        if now == seen {
-            continue;
-        }
-        seen = now;
-        match tls_acceptor(&tls) {
-            Ok(acceptor) => {
-                certificate.send_replace(Some(acceptor));
-                tracing::info!("The gateway has a new certificate");
-            }
-            Err(failure) => {
-                tracing::error!(reason = %failure.message, "The changed certificate is not taken; the one before stays");
-            }
+        let looking = certificates.clone();
+        if let Ok(Looked::Taken) = tokio::task::spawn_blocking(move || looking.look()).await {
+            certificate.send_replace(Some(certificates.acceptor()));
         }
     }
-}
-
-fn changed_at(tls: &Tls) -> [Option<SystemTime>; 2] {
-    [&tls.cert, &tls.key].map(|it| fs::metadata(it).and_then(|it| it.modified()).ok())
 }

@@ -33,12 +33,13 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
-use crate::http::listener::{bind_owner, serve, serve_owner, tls_acceptor};
+use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::Service;
+use crate::http::tls::Certificates;
 use crate::proxy::Proxy;
 use crate::ruleset::{Selection, Shelf};
-use crate::terminal;
+use crate::{terminal, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -178,7 +179,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config;
     let environment_key = admin_key_of_environment()?;
-    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    let tls = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
     let selection = Selection::of(&config);
     let sources = selection.read()?;
     let (rules, errors, complaints) = sources.compile();
@@ -250,6 +251,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     // Before anybody can know that we are there: a signal must never meet a process that does not wait for it.
     let signals = runtime.block_on(async { Signals::new() })?;
     let service = assembly.service.clone();
+    if let Some(certificates) = tls.clone() {
+        runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
+    }
+    runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     greet(&config, &assembly, &admin_key, address)?;
@@ -270,6 +275,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     readers.into_iter().chain(demo).for_each(|it| {
         let _ = it.join();
     });
+    // What is not written is lost, and is of little weight.
+    let _ = assembly.auth.note_uses();
     let core = assembly.finish();
     stop_detecting.store(true, Ordering::Relaxed);
     let ended = detecting.join();
@@ -472,8 +479,16 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
     lines.push(format!("Open the page, within 10 minutes, once: {url}/login/{token}"));
     let key = match admin_key {
         AdminKey::OfEnvironment => format!("${}", crate::core::ADMIN_KEY_VARIABLE),
+        _ if !key_file.exists() => "$KEY".to_owned(),
         _ => format!("$(cat '{}')", key_file.display()),
     };
+    if key == "$KEY" {
+        lines.push(format!(
+            "{} is gone, so you hold the key. Another, as $KEY: KEY=$(bartizan key create --data '{}' --name NAME --scope ingest)",
+            key_file.display(),
+            config.data.display()
+        ));
+    }
     lines.push(format!(
         "Send a log: curl -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
          -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",

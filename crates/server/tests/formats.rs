@@ -16,7 +16,9 @@ use tempfile::TempDir;
 
 fn fixtures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut found: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    let is_format = |it: &PathBuf| it.file_name().unwrap().to_string_lossy().starts_with("format-");
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).filter(is_format).collect();
     found.sort();
     assert!(!found.is_empty());
     found

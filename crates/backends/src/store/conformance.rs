@@ -49,6 +49,7 @@ macro_rules! suite {
                 a_large_commit_is_one_commit
                 the_generation_moves_with_the_alerts
                 keys_are_added_replaced_and_removed
+                a_key_tells_when_it_was_last_used
                 a_token_works_until_it_expires
                 a_token_is_taken_once
                 prunes_expired_tokens_and_open_alerts_stay
@@ -503,6 +504,7 @@ fn key(name: &str) -> Key {
         rate_per_second: Some(2.5),
         created_at: Timestamp(1),
         expires_at: None,
+        last_used_at: None,
     }
 }
 
@@ -526,6 +528,22 @@ pub(crate) fn keys_are_added_replaced_and_removed<S: Store>(open: impl Fn() -> S
     assert_eq!(store.keys().expect("answers").len(), 4);
     store.put_key(&other).expect("answers");
     assert_eq!(store.keys().expect("answers").len(), 5);
+}
+
+pub(crate) fn a_key_tells_when_it_was_last_used<S: Store>(open: impl Fn() -> S) {
+    let store = open();
+    store.add_key(&key("a")).expect("there is none");
+    let used = |name: &str, at: i64| store.note_key_uses(&[(name.to_owned(), Timestamp(at))]).expect("answers");
+    let last = || store.keys().expect("answers")[0].last_used_at.map(|it| it.0);
+    assert_eq!(last(), None);
+    used("a", 7);
+    used("gone", 9);
+    used("a", 5);
+    assert_eq!((last(), store.keys().expect("answers").len()), (Some(7), 1));
+    store.put_key(&key("a")).expect("answers");
+    assert_eq!(last(), Some(7), "the same key again");
+    store.put_key(&Key { digest: [8; 32], ..key("a") }).expect("answers");
+    assert_eq!(last(), None, "another key of that name");
 }
 
 pub(crate) fn a_token_works_until_it_expires<S: Store>(open: impl Fn() -> S) {

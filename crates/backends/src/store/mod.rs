@@ -208,6 +208,8 @@ pub struct Key {
     pub created_at: Timestamp,
     /// When it stops to work.
     pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute or so; `None` for never.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// A store.
@@ -270,12 +272,19 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Refused`] when there is one of that name; [`StoreError::Unavailable`].
     fn add_key(&self, key: &Key) -> Result<(), StoreError>;
 
-    /// Replaces the key of that name, or adds it.
+    /// Replaces the key of that name, or adds it. One with the same digest keeps when it was last used.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
     fn put_key(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Notes when keys were last used, by name; a key that is gone is passed over, an earlier time changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn note_key_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), StoreError>;
 
     /// Removes a key; returns whether there was one.
     ///

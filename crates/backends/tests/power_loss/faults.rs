@@ -2,7 +2,7 @@
 
 use backends::log::embedded::EmbeddedLog;
 use backends::log::embedded::frame;
-use backends::log::embedded::segment::HEAD_BYTES;
+use backends::log::embedded::segment::{HEAD_BYTES, SegmentHead};
 use backends::log::{Damage, Log, LogError};
 
 use crate::disk::{Dice, Disk, Fault, Image, Survival};
@@ -84,7 +84,8 @@ fn hit(image: &Image, name: &str, at: usize) -> Hit {
     if at < start {
         return Hit::Head;
     }
-    while let Some(head) = content.get(start..).and_then(frame::check) {
+    let salt = SegmentHead::decode(content, name).ok().flatten().map(|it| it.salt).unwrap_or_default();
+    while let Some(head) = content.get(start..).and_then(|it| frame::check(it, salt)) {
         let end = start + head.frame_bytes();
         if at < end {
             let is_padding = start + frame::HEAD_BYTES + head.body_bytes as usize <= at;

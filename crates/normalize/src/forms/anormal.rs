@@ -1,4 +1,4 @@
-//! The `AnormalEvent` of system 000: a finding without an id of its own.
+//! The `AnormalEvent` of another detector: a finding without an id of its own.
 //!
 //! With the tolerance of that system's own worker: keys in Pascal or camel case, the enums as a number, a
 //! text of digits or a name in any case, a time without a zone, any `Request`, a `StatusCode` that is

@@ -1,4 +1,4 @@
-//! The cloud event of system 003.
+//! The cloud event: who did what to which resource, in six fields.
 //!
 //! `RequestID`, `EventID`, `RoleID`, `EventType`, `EventTimestamp` and `AffectedAssets` are all required.
 //! The first four are texts or numbers, the `EventID` not empty; the time is RFC 3339 or one of the spellings

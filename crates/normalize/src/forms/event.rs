@@ -1,7 +1,7 @@
 //! One record of `POST /v1/events` and of our NDJSON files: any mix of forms.
 //!
-//! Told apart by the names of the members, whatever their order: all six of system 003; `ServiceName`,
-//! `EventType` and `OccurredAt` of system 000 in Pascal or camel case; `eventVersion`, `eventSource` and
+//! Told apart by the names of the members, whatever their order: all six of a cloud event; `ServiceName`,
+//! `EventType` and `OccurredAt` of a finding in Pascal or camel case; `eventVersion`, `eventSource` and
 //! `eventName` of CloudTrail; else our own event, which also understands the log events of systems 001 and 004.
 
 use crate::forms::own::Found;

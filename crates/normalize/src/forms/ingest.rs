@@ -1,8 +1,8 @@
 //! `POST /ingest`: four bodies, told apart by their keys.
 //!
-//! In this order: `RequestID`, `EventID` or `RoleID` is there: the cloud event of system 003; else
-//! `ServiceName` or `serviceName`: the `AnormalEvent` of system 000; else `source` or `message`: the log event
-//! of system 001; else none. It is the key that counts, even where its value is `null`.
+//! In this order: `RequestID`, `EventID` or `RoleID` is there: a cloud event; else
+//! `ServiceName` or `serviceName`: the finding `AnormalEvent`; else `source` or `message`: a log event;
+//! else none. It is the key that counts, even where its value is `null`.
 
 use crate::forms::{anormal, cloud_event, log_event};
 use crate::object::Object;
@@ -12,11 +12,11 @@ use crate::refusal::{Code, Refusal};
 /// Which form a body has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestForm {
-    /// The cloud event of system 003.
+    /// A cloud event.
     Cloud,
-    /// The `AnormalEvent` of system 000.
+    /// A finding of another detector.
     Anormal,
-    /// The log event of system 001.
+    /// A log event of an application.
     Log,
 }
 

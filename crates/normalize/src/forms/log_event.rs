@@ -1,4 +1,4 @@
-//! The log event of system 001.
+//! The log event: `source` and `message`, with what an application knows beside.
 //!
 //! `timestamp` (ISO, without a zone UTC, or an epoch number), `source` and `message` are required; `ip`,
 //! `user` and `severity` are texts or `null`. An `ip` that is no address is kept in the original only. The

@@ -1,4 +1,4 @@
-//! `POST /logs`: the access log of system 004.
+//! `POST /logs`: one request of a web application.
 //!
 //! `timestamp` (RFC 3339), `client_ip`, `endpoint`, `method` and `status_code` (a whole number) are all
 //! required and strictly typed. Other keys are kept; `id`, `source`, `user`, `host`, `user_agent` and

@@ -12,21 +12,30 @@ use crate::terminal;
 const ALERTS_HELP: &str = "\
 Shows the newest alerts.
 
-  bartizan alerts --data DIR [--limit 50] [--type T] [--severity LEVEL] [--client-ip A] [--user U] [--source S]
+  bartizan alerts [--data DIR] [--limit 50] [--type T] [--severity LEVEL] [--client-ip A] [--user U] [--source S]
                   [--country C] [--hours N] [--from TIME] [--to TIME] [--output text|json]
+
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
+and while none does.
 ";
 const WHY_HELP: &str = "\
 Says what an alert rests on: what fired, on which fields, with which evidence. Or what the gateway did with a request,
 and why: its id is on the page that a blocked client sees, and in `X-Request-Id`.
 
-  bartizan why ALERT|REQUEST --data DIR
+  bartizan why ALERT|REQUEST [--data DIR]
+
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
+and while none does.
 ";
 const EXPORT_HELP: &str = "\
 Writes every alert to stdout.
 
-  bartizan export alerts --data DIR [--format ndjson|csv] [--canonical]
+  bartizan export alerts [--data DIR] [--format ndjson|csv] [--canonical]
 
 `--canonical`: NDJSON, sorted by id, keys sorted, only what does not depend on when it ran.
+
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
+and while none does.
 ";
 /// How many events of an alert are shown.
 const EVIDENCE_SHOWN: usize = 20;

@@ -15,9 +15,10 @@ use crate::terminal;
 const HELP: &str = "\
 Looks at every byte of a data folder. Exit 0 when it is healthy, 1 when it is not.
 
-  bartizan fsck --data DIR [--repair]
+  bartizan fsck [--data DIR] [--repair]
 
 `--repair` opens the folder as a server would: torn tails are cut, lost indexes built anew. No server may hold it then.
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data.
 ";
 
 /// Runs `bartizan fsck`.

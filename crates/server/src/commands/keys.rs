@@ -12,17 +12,29 @@ use crate::terminal;
 const HELP: &str = "\
 Makes, lists and revokes access keys.
 
-  bartizan key create --data DIR --name NAME --scope ingest|read|bouncer|metrics|admin [--rate 500/s] [--for 90d]
-  bartizan key list --data DIR
-  bartizan key revoke NAME --data DIR
+  bartizan key create [--data DIR] --name NAME --scope ingest|read|bouncer|metrics|admin [--rate 500/s] [--for 90d]
+  bartizan key list [--data DIR]
+  bartizan key revoke NAME [--data DIR]
 
-A key is printed once, when it is made. `admin` includes the other scopes.
+A key is printed once, when it is made; --for 90d lets it expire, --rate 500/s limits it. What a scope opens:
+
+  ingest   sending events
+  read     reading alerts, events, the ledger and quarantine
+  metrics  reading /metrics
+  bouncer  nothing yet: it is for an API that this version does not have
+  admin    everything, and the page
+
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
+and while none does.
 ";
 
 const LINK_HELP: &str = "\
 Prints a link that opens the page in a browser: valid for ten minutes, once.
 
-  bartizan login-link --data DIR
+  bartizan login-link [--data DIR]
+
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
+and while none does.
 ";
 
 /// Runs `bartizan key`.
@@ -77,10 +89,10 @@ fn list(flags: &Flags) -> Result<u8, Failure> {
         serde_json::Value::String(it) => terminal::line(it),
         other => other.to_string(),
     };
-    let names = ["name", "scope", "rate_per_second", "created_at", "expires_at"];
+    let names = ["name", "scope", "rate_per_second", "created_at", "expires_at", "last_used_at"];
     let keys = reply["items"].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<String>> = keys.iter().map(|key| names.iter().map(|it| cell(key, it)).collect()).collect();
-    terminal::print(&terminal::table(&["NAME", "SCOPE", "RATE/S", "MADE", "EXPIRES"], &rows))?;
+    terminal::print(&terminal::table(&["NAME", "SCOPE", "RATE/S", "MADE", "EXPIRES", "LAST USED"], &rows))?;
     Ok(0)
 }
 

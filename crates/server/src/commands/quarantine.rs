@@ -10,10 +10,13 @@ use crate::terminal;
 const HELP: &str = "\
 Shows what could not be read, and tries again.
 
-  bartizan quarantine list --data DIR
-  bartizan quarantine show ID --data DIR
-  bartizan quarantine replay ID... --data DIR       after the format or the sender has been mended
-  bartizan quarantine replay --all --data DIR
+  bartizan quarantine list [--data DIR]
+  bartizan quarantine show ID [--data DIR]
+  bartizan quarantine replay ID... [--data DIR]       after the format or the sender has been mended
+  bartizan quarantine replay --all [--data DIR]
+
+The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
+and while none does.
 ";
 
 /// Runs `bartizan quarantine`.

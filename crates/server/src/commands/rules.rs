@@ -10,7 +10,9 @@ use detection::fields::{Accessors, EventFields, MemberIndex};
 use detection::rules::EngineSettings;
 use model::event::{EventView, EventWriter, Original};
 use model::id::EventId;
-use model::time::Timestamp;
+use normalize::forms;
+use normalize::reading::{Ids, Reading};
+use pipeline::ingest::now;
 use serde_json::json;
 use sigma::document::{Document, parse_single};
 use sigma::routing::Routing;
@@ -26,7 +28,7 @@ const HELP: &str = "\
 Checks Sigma rules.
 
   bartizan rules check [DIR]... [--output text|json]     loads and compiles everything; exit 1 when one is refused
-  bartizan rules eval --rule FILE                        one rule on the JSON event on stdin
+  bartizan rules eval --rule FILE [--output text|json]   one rule on one JSON event on stdin, read as `POST /v1/events` would
 
 Without a folder `check` takes the shipped rules.
 ";
@@ -105,14 +107,32 @@ fn eval(flags: &Flags, path: &PathBuf) -> Result<u8, Failure> {
     if let Some(error) = errors.first() {
         return told(flags, false, Some(&error.to_string()));
     }
-    let mut bytes = Vec::new();
-    EventWriter::new(&mut bytes, EventId::default(), Timestamp::default(), None, 0)
-        .original(Original::Json(event.trim()));
-    let Some(view) = EventView::of(&bytes) else { return Err(Failure::usage("the event cannot be read")) };
+    match matches(&set, event.trim()) {
+        Some(is_matched) => told(flags, is_matched, None),
+        None => Err(Failure::usage("the event cannot be read")),
+    }
+}
+
+/// Whether any rule of `set` matches `event`, a JSON object; `None` when it cannot be read.
+fn matches(set: &RuleSet, event: &str) -> Option<bool> {
+    let bytes = encoded(event);
+    let view = EventView::of(&bytes)?;
     let (accessors, mut index, mut matched) = (Accessors::of(set.field_names()), MemberIndex::default(), Vec::new());
     let fields = EventFields::new(&view, &accessors, &mut index);
     set.evaluate(&fields, source_of(&view), Routing::None, &mut Scratch::new(), &mut matched);
-    told(flags, !matched.is_empty(), None)
+    Some(!matched.is_empty())
+}
+
+/// The event as a sender's would be taken; one that would be refused, as it is.
+fn encoded(event: &str) -> Vec<u8> {
+    let now = now();
+    let reading = Reading { input: "stdin", received: None, now, synthetic: false, ids: Ids::New };
+    let mut bytes = Vec::new();
+    if forms::event::read(event.as_bytes(), 0, &reading, &mut bytes).is_err() {
+        bytes.clear();
+        EventWriter::new(&mut bytes, EventId::default(), now, None, 0).original(Original::Json(event));
+    }
+    bytes
 }
 
 fn told(flags: &Flags, matched: bool, reason: Option<&str>) -> Result<u8, Failure> {
@@ -124,4 +144,32 @@ fn told(flags: &Flags, matched: bool, reason: Option<&str>) -> Result<u8, Failur
     };
     terminal::print(&format!("{text}\n"))?;
     Ok(if reason.is_some() { FAILED } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(detection: &str, event: &str, expected: bool) {
+        let text =
+            format!("title: t\nlogsource:\n  category: webserver\ndetection:\n  a:\n    {detection}\n  condition: a\n");
+        let rule = parse_single("t.yml", &text).unwrap();
+        let (set, errors) = RuleSet::compile([Document::Rule(Box::new(rule))]);
+        assert!(errors.is_empty());
+        assert_eq!(matches(&set, event), Some(expected), "{detection}: {event}");
+    }
+
+    #[test]
+    fn fields_are_found_as_in_an_event_that_was_sent() {
+        let event = r#"{"client_ip":"203.0.113.7","path":"/admin/x?id=1","status_code":401,"custom":"kept"}"#;
+        for detection in
+            ["cs-uri-stem: /admin/x", "cs-uri-query: id=1", "c-ip: 203.0.113.7", "sc-status: 401", "custom: kept"]
+        {
+            check(detection, event, true);
+        }
+        check("cs-uri-stem: /other", event, false);
+        // What would be refused is matched as it is.
+        check("status_code: none", r#"{"status_code":"none"}"#, true);
+    }
 }

@@ -20,6 +20,9 @@ Starts everything in one process, on embedded backends in a data folder.
   --rules DIR          adds a folder of Sigma rules
   --rules-config FILE  state and severity of rules                   (rules.toml beside the configuration)
   --no-shipped-rules   leaves the shipped rules out
+  --config FILE        reads this configuration                      (bartizan.toml in this folder, if there)
+  --role ROLE          all six, or leave it out: gateway, ingest, detect, lead, notify, console. On the embedded
+                       backends, the only ones in this version, one process runs every role
 
 SIGTERM and Ctrl-C let everything finish; a second one ends at once.
 ";
@@ -37,7 +40,12 @@ const DEMO_HELP: &str = "\
 The same server as `bartizan up`, fed with generated, labelled traffic: quiet users, a brute force, a scan, an injection
 attempt, a flood. Everything that comes of it is marked synthetic.
 
-  bartizan demo [--data DIR] [--listen ADDR:PORT]
+  bartizan demo [--data DIR] [--listen ADDR:PORT]      and the other options of `bartizan up`
+
+  --data DIR           where everything is kept                      (./bartizan-demo: apart from your own data)
+  --listen ADDR:PORT   where the page and the API are                (127.0.0.1:7070)
+
+Other commands find it with --data bartizan-demo, as in: bartizan alerts --data bartizan-demo
 ";
 /// The roles there are; one process runs them all.
 const ROLES: [&str; 6] = ["gateway", "ingest", "detect", "lead", "notify", "console"];

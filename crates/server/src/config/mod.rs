@@ -230,8 +230,10 @@ impl Raw {
         for path in ["log.url", "store.url", "limits.url"] {
             let (text, origin) = self.text(path);
             if !text.is_empty() {
+                // The address may hold a password.
                 let message = format!(
-                    "`{path}` is `{text}` ({origin}); this version keeps everything in the data folder, so leave it out"
+                    "`{path}` is set ({origin}), and no other backend is in this version: leave it out, and what is kept \
+                     lies in the data folder, rates are counted in this process"
                 );
                 return Err(Failure::usage(message));
             }
@@ -302,6 +304,8 @@ impl Raw {
                 Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce => {
                     format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
                 }
+                // It may hold a password.
+                Kind::Url if !text.is_empty() => "\"...\"".to_owned(),
                 _ => format!("{text:?}"),
             };
             out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));

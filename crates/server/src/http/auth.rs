@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,9 @@ pub(crate) const COOKIE_TLS: &str = "__Host-bartizan_session";
 pub(crate) const ADMIN_KEY_NAME: &str = "admin";
 /// How many addresses without a key are counted apart; further ones share one count.
 const ADDRESSES_MAX: usize = 50_000;
-/// How many sessions are remembered without asking the store.
+/// What stands in a session's token between its secret and the key that opened it.
+const OPENED_BY: char = '.';
+/// How many sessions that began here are remembered without asking the store.
 const SESSIONS_MAX: usize = 10_000;
 
 /// Why a request may not pass.
@@ -53,6 +56,42 @@ struct Holder {
     scope: Scope,
     expires_at: Option<Timestamp>,
     rate: Option<f64>,
+    /// What a session's token says of the key that opened it; tells nothing of the key itself.
+    mark: String,
+    /// When the key was last used, in nanoseconds since 1970; [`NEVER`] for never.
+    used: AtomicI64,
+    /// What of that is in the store.
+    noted: AtomicI64,
+}
+
+/// Stands for a key that was never used.
+const NEVER: i64 = i64::MIN;
+
+impl Holder {
+    fn of(key: Key) -> Self {
+        let used = key.last_used_at.map_or(NEVER, |it| it.0);
+        Self {
+            name: key.name.into(),
+            scope: key.scope,
+            expires_at: key.expires_at,
+            rate: key.rate_per_second,
+            mark: Sha256::digest(key.digest)[..8].iter().map(|it| format!("{it:02x}")).collect(),
+            used: AtomicI64::new(used),
+            noted: AtomicI64::new(used),
+        }
+    }
+
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|expiry| now < expiry)
+    }
+
+    fn opens_page(&self, now: Timestamp) -> bool {
+        self.scope == Scope::Admin && self.is_valid(now)
+    }
+
+    fn last_used(&self) -> Option<Timestamp> {
+        Some(self.used.load(Ordering::Relaxed)).filter(|it| *it != NEVER).map(Timestamp)
+    }
 }
 
 /// The keys and sessions that are known, and what they have used up.
@@ -61,7 +100,10 @@ pub(crate) struct Auth {
     access: Access,
     anonymous_rate: f64,
     keys: RwLock<HashMap<[u8; 32], Arc<Holder>>>,
-    sessions: Mutex<HashMap<[u8; 32], Instant>>,
+    /// One reads the keys at a time: who reads last has what was committed last.
+    reloading: Mutex<()>,
+    /// The sessions that began here, with their ends; of others the store is asked each time.
+    sessions: Mutex<HashMap<[u8; 32], Timestamp>>,
     buckets: Mutex<HashMap<Bucket, Level>>,
 }
 
@@ -100,6 +142,7 @@ impl Auth {
             access,
             anonymous_rate,
             keys: RwLock::default(),
+            reloading: Mutex::default(),
             sessions: Mutex::default(),
             buckets: Mutex::default(),
         };
@@ -109,17 +152,50 @@ impl Auth {
 
     /// Reads the keys again, after one was made or revoked.
     pub(crate) fn reload(&self) -> Result<(), StoreError> {
-        let holder = |it: Key| {
-            let holder =
-                Holder { name: it.name.into(), scope: it.scope, expires_at: it.expires_at, rate: it.rate_per_second };
-            (it.digest, Arc::new(holder))
-        };
-        let keys = self.store.keys()?.into_iter().map(holder).collect();
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let _alone = locked(&self.reloading);
+        let mut keys: HashMap<_, _> =
+            self.store.keys()?.into_iter().map(|it| (it.digest, Arc::new(Holder::of(it)))).collect();
+        let mut known = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        for (digest, holder) in &mut keys {
+            if let Some(before) = known.get(digest) {
+                holder.used.fetch_max(before.used.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        *known = keys;
         Ok(())
     }
 
-    /// Says who sends a request to `route`, or why it may not pass. Blocks only for a session it has not seen before.
+    /// Forgets a key before it is removed from the store: whatever comes of that, it opens nothing any more.
+    pub(crate) fn forget(&self, name: &str) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|_, it| it.name.as_ref() != name);
+    }
+
+    /// When a key was last used, as far as this process knows.
+    pub(crate) fn last_used(&self, digest: &[u8; 32]) -> Option<Timestamp> {
+        self.holder_of(digest)?.last_used()
+    }
+
+    /// Writes to the store which keys were used since the last time. Blocks.
+    pub(crate) fn note_uses(&self) -> Result<(), StoreError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let later = |it: &&Arc<Holder>| it.noted.load(Ordering::Relaxed) < it.used.load(Ordering::Relaxed);
+        let used: Vec<_> =
+            keys.values().filter(later).filter_map(|it| Some((it, it.name.to_string(), it.last_used()?))).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        let uses: Vec<_> = used.iter().map(|(_, name, at)| (name.clone(), *at)).collect();
+        self.store.note_key_uses(&uses)?;
+        used.iter().for_each(|(holder, _, at)| holder.noted.store(at.0, Ordering::Relaxed));
+        Ok(())
+    }
+
+    fn holder_of(&self, digest: &[u8; 32]) -> Option<Arc<Holder>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    /// Says who sends a request to `route`, or why it may not pass. Blocks only for a session that began in another
+    /// process.
     pub(crate) fn caller(
         &self,
         route: &Route,
@@ -132,8 +208,8 @@ impl Auth {
             return Ok(Caller::Anonymous);
         }
         if let Some(secret) = secret_of(headers) {
-            let holder = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&digest_of(&secret)).cloned();
-            let holder = holder.filter(|it| it.expires_at.is_none_or(|expiry| now < expiry)).ok_or(Refused::Unknown)?;
+            let holder = self.holder_of(&digest_of(&secret)).filter(|it| it.is_valid(now)).ok_or(Refused::Unknown)?;
+            holder.used.fetch_max(now.0, Ordering::Relaxed);
             if !allows(holder.scope, route.permission) {
                 return Err(Refused::Scope);
             }
@@ -180,27 +256,49 @@ impl Auth {
 
     fn has_session(&self, headers: &HeaderMap, now: Timestamp) -> Result<bool, Refused> {
         let Some(token) = cookie_of(headers) else { return Ok(false) };
+        if !self.is_opener_valid(&token, now) {
+            return Ok(false);
+        }
         let digest = digest_of(&token);
-        if locked(&self.sessions).get(&digest).is_some_and(|it| Instant::now() < *it) {
-            return Ok(true);
+        match locked(&self.sessions).get(&digest).copied() {
+            Some(end) => Ok(now < end),
+            None => self.store.has_token(PURPOSE_SESSION, &digest, now).map_err(|_| Refused::Unavailable),
         }
-        let is_known = self.store.has_token(PURPOSE_SESSION, &digest, now).map_err(|_| Refused::Unavailable)?;
-        if is_known {
-            let mut sessions = locked(&self.sessions);
-            if SESSIONS_MAX <= sessions.len() {
-                sessions.clear();
-            }
-            // The store is asked again soon: a session may have been ended by another process.
-            sessions.insert(digest, Instant::now() + Duration::from_secs(60));
-        }
-        Ok(is_known)
+    }
+
+    /// Whether the key that opened a session still opens the page; a session that a link opened needs none.
+    ///
+    /// The digest of the whole token is what is stored, so nobody can take the key's mark off.
+    fn is_opener_valid(&self, token: &str, now: Timestamp) -> bool {
+        let Some((_, mark)) = token.split_once(OPENED_BY) else { return true };
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.values().any(|it| it.mark == mark && it.opens_page(now))
     }
 
     /// Begins a session; returns its token.
-    pub(crate) fn begin_session(&self, now: Timestamp) -> anyhow::Result<String> {
-        let token = random_secret()?;
-        self.store.add_token(PURPOSE_SESSION, &digest_of(&token), now.plus(SESSION))?;
+    fn begin_session(&self, opener: Option<&Holder>, now: Timestamp) -> anyhow::Result<String> {
+        let mut token = random_secret()?;
+        if let Some(opener) = opener {
+            token.push(OPENED_BY);
+            token.push_str(&opener.mark);
+        }
+        let (digest, end) = (digest_of(&token), now.plus(SESSION));
+        self.store.add_token(PURPOSE_SESSION, &digest, end)?;
+        let mut sessions = locked(&self.sessions);
+        if SESSIONS_MAX <= sessions.len() {
+            sessions.clear();
+        }
+        sessions.insert(digest, end);
         Ok(token)
+    }
+
+    /// Begins a session with a key that may open the page; `None` when it may not.
+    pub(crate) fn log_in(&self, secret: &str, now: Timestamp) -> anyhow::Result<Option<String>> {
+        let Some(holder) = self.holder_of(&digest_of(secret.trim())).filter(|it| it.opens_page(now)) else {
+            return Ok(None);
+        };
+        holder.used.fetch_max(now.0, Ordering::Relaxed);
+        self.begin_session(Some(&holder), now).map(Some)
     }
 
     /// Ends the session of a request.
@@ -225,14 +323,7 @@ impl Auth {
         if !self.store.take_token(PURPOSE_LINK, &digest_of(token), now)? {
             return Ok(None);
         }
-        self.begin_session(now).map(Some)
-    }
-
-    /// Whether a key may open the page.
-    pub(crate) fn opens_page(&self, secret: &str, now: Timestamp) -> bool {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let holder = keys.get(&digest_of(secret.trim())).filter(|it| it.expires_at.is_none_or(|expiry| now < expiry));
-        holder.is_some_and(|it| it.scope == Scope::Admin)
+        self.begin_session(None, now).map(Some)
     }
 }
 
@@ -319,44 +410,5 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_the_password_of_basic() {
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", "Basic YW55b25lOnNlY3JldA==".parse().unwrap());
-        assert_eq!(secret_of(&headers).as_deref(), Some("secret"));
-        headers.insert("authorization", "Bearer abc ".parse().unwrap());
-        assert_eq!(secret_of(&headers).as_deref(), Some("abc"));
-        headers.insert("authorization", "Digest x".parse().unwrap());
-        assert_eq!(secret_of(&headers).as_deref(), Some(""));
-    }
-
-    #[test]
-    fn every_scope_opens_its_own_and_admin_all() {
-        let permissions = [Permission::Ingest, Permission::Read, Permission::Metrics, Permission::Admin];
-        let opened = |scope| permissions.map(|it| allows(scope, it));
-        assert_eq!(opened(Scope::Ingest), [true, false, false, false]);
-        assert_eq!(opened(Scope::Read), [false, true, false, false]);
-        assert_eq!(opened(Scope::Metrics), [false, false, true, false]);
-        assert_eq!(opened(Scope::Bouncer), [false; 4]);
-        assert_eq!(opened(Scope::Admin), [true; 4]);
-    }
-
-    #[test]
-    fn another_site_is_told_apart() {
-        let headers = |pairs: &[(&'static str, &str)]| {
-            let mut headers = HeaderMap::new();
-            pairs.iter().for_each(|(name, value)| {
-                headers.insert(*name, value.parse().unwrap());
-            });
-            headers
-        };
-        assert!(is_same_site(&headers(&[("sec-fetch-site", "same-origin")])));
-        assert!(!is_same_site(&headers(&[("sec-fetch-site", "cross-site"), ("x-requested-with", "bartizan")])));
-        assert!(is_same_site(&headers(&[("origin", "http://a:1"), ("host", "a:1")])));
-        assert!(!is_same_site(&headers(&[("origin", "http://evil"), ("host", "a:1")])));
-        assert!(!is_same_site(&headers(&[])));
-    }
-}
+#[path = "auth_tests.rs"]
+mod tests;

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +15,9 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::service::Service;
-use crate::config::Tls;
-use crate::failure::Failure;
+use super::tls::Certificates;
 
 /// How many connections may be open at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -45,25 +39,10 @@ pub(crate) async fn stopped(mut stop: Stop) {
     let _ = stop.wait_for(|it| *it).await;
 }
 
-/// Reads a certificate and its key.
-pub(crate) fn tls_acceptor(tls: &Tls) -> Result<TlsAcceptor, Failure> {
-    let unusable = |path: &Path, error: &dyn std::fmt::Display| {
-        Failure::usage(format!("`{}` cannot be used: {error}", path.display()))
-    };
-    let certs: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(&tls.cert).map_err(|it| unusable(&tls.cert, &it))?.collect();
-    let certs = certs.map_err(|it| unusable(&tls.cert, &it))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|it| unusable(&tls.key, &it))?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certs, key);
-    let mut config = config.map_err(|it| unusable(&tls.cert, &it))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
 /// Serves an address until `stop`; returns once every connection has ended.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certificates>>,
     service: Arc<Service>,
     head_timeout: Duration,
     stop: Stop,
@@ -86,7 +65,7 @@ pub(crate) async fn serve(
         };
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
-        let (tls, service, stop) = (tls.clone(), service.clone(), stop.clone());
+        let (tls, service, stop) = (tls.as_ref().map(|it| it.acceptor()), service.clone(), stop.clone());
         tokio::spawn(async move {
             match tls {
                 None => connection(stream, service, Some(peer), head_timeout, stop).await,

@@ -4,3 +4,4 @@ pub(crate) mod auth;
 pub(crate) mod listener;
 pub(crate) mod own;
 pub(crate) mod service;
+pub(crate) mod tls;

@@ -153,11 +153,9 @@ fn log_in(own: &Own, request: &Request) -> Answer {
     }
     let form = String::from_utf8_lossy(&request.body);
     let key = form.split('&').find_map(|it| it.strip_prefix("key=")).map(|it| decode(it, true)).unwrap_or_default();
-    if !own.auth.opens_page(&key, now()) {
-        return page(StatusCode::UNAUTHORIZED, "This is no admin key.");
-    }
-    match own.auth.begin_session(now()) {
-        Ok(token) => with_session(own, &token),
+    match own.auth.log_in(&key, now()) {
+        Ok(Some(token)) => with_session(own, &token),
+        Ok(None) => page(StatusCode::UNAUTHORIZED, "This is no admin key."),
         Err(error) => mistake(&error),
     }
 }
@@ -186,7 +184,9 @@ fn make_link(own: &Own, _: &Request) -> Answer {
 
 fn list_keys(own: &Own, _: &Request) -> Answer {
     let shown = |it: Key| {
-        json!({"name": it.name, "scope": it.scope.as_str(), "rate_per_second": it.rate_per_second, "created_at": it.created_at.to_string(),
+        // What this process knows may not be written yet.
+        let used = own.auth.last_used(&it.digest).max(it.last_used_at);
+        json!({"last_used_at": used.map(|it| it.to_string()), "name": it.name, "scope": it.scope.as_str(), "rate_per_second": it.rate_per_second, "created_at": it.created_at.to_string(),
                "expires_at": it.expires_at.map(|it| it.to_string())})
     };
     match own.store.keys() {
@@ -251,6 +251,7 @@ fn key_of(
         rate_per_second,
         created_at: now,
         expires_at: life.map(|it| now.plus(it)),
+        last_used_at: None,
     }
 }
 
@@ -260,6 +261,7 @@ fn is_name(text: &str) -> bool {
 }
 
 fn revoke_key(own: &Own, request: &Request) -> Answer {
+    own.auth.forget(request.parameter());
     match own.store.remove_key(request.parameter()).and_then(|it| own.auth.reload().map(|()| it)) {
         Ok(true) => Answer::new(StatusCode::NO_CONTENT, "", ""),
         Ok(false) => Answer::problem(StatusCode::NOT_FOUND, "there is no key of that name"),

@@ -7,4 +7,5 @@ mod determinism;
 mod gateway;
 mod kill;
 mod overload;
+mod security;
 mod support;

@@ -243,7 +243,13 @@ impl Records {
     }
 }
 
-fn quarantined(reading: &FileReading, offset: u64, reason: String, record: &[u8], now: Timestamp) -> Quarantined {
+pub(super) fn quarantined(
+    reading: &FileReading,
+    offset: u64,
+    reason: String,
+    record: &[u8],
+    now: Timestamp,
+) -> Quarantined {
     Quarantined {
         input: reading.input.to_string(),
         place: format!("{}:offset {offset}", reading.path),

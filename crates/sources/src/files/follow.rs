@@ -2,8 +2,10 @@
 //!
 //! One thread a file, which asks for its size now and then. Where the file was read to is written with the events
 //! themselves, and ids are derived from file and offset: after a crash nothing is lost and nothing counts twice.
-//! Not found: what was appended to a file and truncated away between two looks, and files that came and were
-//! rotated away while nobody looked.
+//! Files that came and were rotated away while nobody looked are read from beside the followed one, where they have
+//! the name that rotation gives, packed with gzip or not. A file that is not found again is a gap: it is kept in
+//! quarantine with the place from which on it is missing, so the ledger counts it. Not found: what was appended to a
+//! file and truncated away between two looks.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,14 +19,12 @@ use model::intake::{IngestError, Submission};
 use model::time::Timestamp;
 use normalize::formats::Format;
 
-use super::batches::{Batch, FileReading};
+use super::batches::{self, Batch, FileReading};
 use super::mark::Mark;
+use super::rotated::{self, Age};
 use super::stop::Stop;
 use super::tail::{Progress, Tail, Taker};
 use crate::sink::Sink;
-
-/// How many names of a folder are looked at for a file that was renamed: more than any rotation keeps.
-const SIBLINGS_MAX: usize = 10_000;
 
 /// A file that is to be followed.
 #[derive(Clone, Debug)]
@@ -91,6 +91,10 @@ struct Follower<'a> {
     tail: Option<Tail>,
     /// The generation of the next file.
     generation: u64,
+    /// The age of the file that was read last, as long as its successor has not been opened.
+    left: Option<Age>,
+    /// Whether files are read that came while nobody looked: only then may the next one be packed already.
+    is_catching_up: bool,
     /// For how many looks nothing came to a file that was rotated away.
     idle_polls: u32,
     /// What was last complained about.
@@ -103,7 +107,18 @@ impl<'a> Follower<'a> {
         let saved = sink.mark(&mark_key).and_then(|it| Mark::decode(&it));
         let name = Arc::from(input.name.as_str());
         let hand = Hand { input: name, mark_key, sink, stop, pace, followed: Followed::default() };
-        Self { input, pace, hand, saved, tail: None, generation: 0, idle_polls: 0, trouble: None }
+        Self {
+            input,
+            pace,
+            hand,
+            saved,
+            tail: None,
+            generation: 0,
+            left: None,
+            is_catching_up: false,
+            idle_polls: 0,
+            trouble: None,
+        }
     }
 
     fn run(&mut self) {
@@ -128,7 +143,8 @@ impl<'a> Follower<'a> {
         if progress == Progress::Stopped {
             return Ok(progress);
         }
-        if progress == Progress::Moved || !is_left(tail, &self.input.path)? {
+        let is_over = is_left(tail, &self.input.path)? || (self.is_catching_up && has_next(tail, &self.input.path)?);
+        if progress == Progress::Moved || !is_over {
             self.idle_polls = 0;
             return Ok(progress);
         }
@@ -138,6 +154,7 @@ impl<'a> Follower<'a> {
         }
         let progress = tail.finish(&mut self.hand)?;
         self.generation = tail.generation() + 1;
+        self.left = Some(tail.age()?);
         self.idle_polls = 0;
         self.tail = None;
         Ok(progress)
@@ -147,42 +164,98 @@ impl<'a> Follower<'a> {
     fn open(&mut self) -> io::Result<Option<Tail>> {
         let file = open_regular(&self.input.path)?;
         if let Some(mark) = self.saved
-            && let Some(file) = self.find(&mark, file.as_ref())?
+            && let Some((found, mark)) = self.find(&mark, file.as_ref())?
         {
             self.saved = None;
-            return Tail::new(file, mark, self.reading()).map(Some);
+            let is_under_path = match &file {
+                Some(file) => mark.is_of(file)?,
+                None => false,
+            };
+            self.is_catching_up = !is_under_path;
+            return Tail::new(found, mark, self.reading()).map(Some);
         }
-        let Some(file) = file else { return Ok(None) };
-        if let Some(mark) = self.saved.take() {
+        if file.is_none() && self.saved.is_some() {
+            return Ok(None);
+        }
+        let gap = self.saved.take();
+        if let Some(mark) = &gap {
             self.generation = mark.generation + 1;
-            tracing::warn!(
-                file.path = %self.input.name,
-                "`{}` is another file than before, and the former is not beside it; it is read from its start",
-                self.input.name
-            );
+            self.left = Age::of_mark(mark);
+            self.is_catching_up = true;
         }
+        let Some(file) = self.next(file)? else { return Ok(None) };
         let mark = Mark::at_start_of(&file.metadata()?, self.generation);
+        if let Some(gap) = gap
+            && self.tell_of_gap(&gap, &mark).is_break()
+        {
+            self.saved = Some(gap);
+            return Ok(None);
+        }
+        self.left = None;
         Tail::new(file, mark, self.reading()).map(Some)
     }
 
-    /// Finds the file that `mark` is about: under the path, or beside it under a name that rotation gave it.
-    fn find(&self, mark: &Mark, file: Option<&File>) -> io::Result<Option<File>> {
+    /// The file after the one that was read last: one that was rotated away meanwhile, else the one under the path.
+    fn next(&mut self, file: Option<File>) -> io::Result<Option<File>> {
+        let next = self.left.and_then(|it| rotated::next_after(&self.input.path, it, self.is_catching_up));
+        if let Some(path) = next
+            && let Some(file) = open_regular(&path)?
+        {
+            let name = path.display();
+            tracing::info!(file.path = %name, "`{name}` was rotated away before it was read; it is read now");
+            self.is_catching_up = true;
+            return Ok(Some(file));
+        }
+        self.is_catching_up &= file.is_none();
+        Ok(file)
+    }
+
+    /// Says that the rest of a file was not found, in the log and in quarantine, where it is counted.
+    fn tell_of_gap(&mut self, gap: &Mark, next: &Mark) -> ControlFlow<()> {
+        if gap.is_finished {
+            return ControlFlow::Continue(());
+        }
+        let name = &self.input.name;
+        tracing::warn!(
+            file.path = %name,
+            file.offset = gap.offset,
+            "What `{name}` was before is gone, and not beside it: what came to it behind offset {} is missing",
+            gap.offset
+        );
+        let reason = format!(
+            "the file was removed or rotated away before it was read to its end: what came behind offset {} is missing",
+            gap.offset
+        );
+        let missing = batches::quarantined(&self.reading(), gap.offset, reason, &[], self.hand.now());
+        let batch = Batch { quarantined: vec![missing], ..Batch::default() };
+        self.hand.take(batch, next)
+    }
+
+    /// Finds the file that `mark` is about: under the path, or beside it under a name that rotation gave it, copied or
+    /// packed; returns it with the mark for it.
+    fn find(&self, mark: &Mark, file: Option<&File>) -> io::Result<Option<(File, Mark)>> {
         if let Some(file) = file
             && mark.is_of(file)?
         {
-            return file.try_clone().map(Some);
+            return Ok(Some((file.try_clone()?, *mark)));
         }
-        for path in siblings(&self.input.path) {
+        for path in rotated::siblings(&self.input.path) {
             let is_inode = fs::metadata(&path).is_ok_and(|it| it.ino() == mark.inode);
             // A sibling that cannot be opened, or is gone again, is not the one.
             if is_inode
                 && let Ok(Some(file)) = open_regular(&path)
                 && mark.is_of(&file)?
             {
-                return Ok(Some(file));
+                return Ok(Some((file, *mark)));
             }
         }
-        Ok(None)
+        match rotated::copy_of(&self.input.path, mark).map(|it| open_regular(&it)) {
+            Some(Ok(Some(file))) => {
+                let mark = mark.moved_to(&file)?;
+                Ok(Some((file, mark)))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn reading(&self) -> FileReading {
@@ -220,6 +293,12 @@ fn is_left(tail: &Tail, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether a file that was rotated away, and has another name now, has a successor that was, too.
+fn has_next(tail: &Tail, path: &Path) -> io::Result<bool> {
+    let is_under_path = fs::metadata(path).is_ok_and(|it| tail.is(it.dev(), it.ino()));
+    Ok(!is_under_path && rotated::next_after(path, tail.age()?, true).is_some())
+}
+
 /// Opens a file; `None` when there is none. Anything but a regular file could keep us waiting for ever.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
     match fs::metadata(path) {
@@ -233,20 +312,6 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The files beside `path` whose names are its own with something after a dot or a dash.
-fn siblings(path: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    // A folder that cannot be listed has no siblings to offer.
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let is_sibling = |it: &fs::DirEntry| {
-        let other = it.file_name();
-        let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-        rest.is_some_and(|it| matches!(it.first(), Some(b'.' | b'-')))
-    };
-    entries.take(SIBLINGS_MAX).flatten().filter(is_sibling).map(|it| it.path()).collect()
 }
 
 /// Hands batches to the sink, and waits when it has no room.

@@ -51,6 +51,21 @@ impl Bench {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
+    /// Packs a file as rotation does: under another name, with the time of its last write.
+    fn pack(&self, name: &str) {
+        let written = fs::metadata(self.path(name)).unwrap().modified().unwrap();
+        let target = self.path(&format!("{name}.gz"));
+        fs::write(&target, packed(&fs::read_to_string(self.path(name)).unwrap())).unwrap();
+        File::options().write(true).open(&target).unwrap().set_modified(written).unwrap();
+        fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// Makes a file look last written so many seconds after another moment: the clock of files is too coarse here.
+    fn written(&self, name: &str, secs: u64) {
+        let file = File::options().write(true).open(self.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() + Duration::from_secs(secs)).unwrap();
+    }
+
     fn follower(&self) -> Follower<'_> {
         Follower::new(&self.input, &self.sink, &self.stop, &PACE)
     }
@@ -256,6 +271,87 @@ fn a_file_whose_former_is_gone_is_read_from_its_start() {
     bench.append("a.log", "other one");
     bench.follower().look_often();
     bench.check("one other one");
+}
+
+/// What is found of files that rotated twice while nobody looked, under each habit of rotation.
+#[test]
+fn files_that_came_and_went_while_nobody_looked_are_read_in_order() {
+    for (oldest, middle, packs) in [
+        ("a.log.2", "a.log.1", false),
+        ("a.log-20261119", "a.log-20261120", false),
+        ("a.log.2", "a.log.1", true),
+        ("a.log-20261119", "a.log-20261120", true),
+    ] {
+        let bench = Bench::new();
+        bench.append("a.log.9", "stranger");
+        bench.append("a.log", "one");
+        bench.follower().look_often();
+        bench.append("a.log", "late");
+        bench.rename("a.log", oldest);
+        bench.written(oldest, 10);
+        bench.append("a.log", "two three");
+        bench.rename("a.log", middle);
+        bench.written(middle, 20);
+        if packs {
+            bench.pack(oldest);
+            bench.pack(middle);
+        }
+        bench.append_text("a.log", "");
+        bench.follower().look_often();
+        bench.append("a.log", "new");
+        bench.follower().look_often();
+        bench.follower().look_often();
+        bench.check("one late two three new");
+        assert!(bench.sink.quarantined().is_empty(), "{:?}", bench.sink.quarantined());
+    }
+}
+
+#[test]
+fn a_copy_is_read_on_when_the_file_was_truncated_while_nobody_looked() {
+    let bench = Bench::new();
+    bench.append("a.log", "one");
+    bench.follower().look_often();
+    bench.append("a.log", "late");
+    fs::copy(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    fs::write(bench.path("a.log"), lines("new")).unwrap();
+    bench.follower().look_often();
+    bench.follower().look_often();
+    bench.check("one late new");
+    assert!(bench.sink.quarantined().is_empty());
+}
+
+#[test]
+fn a_file_that_is_gone_before_its_end_is_a_gap_that_is_counted_once() {
+    let bench = Bench::new();
+    bench.append("a.log", "one");
+    bench.follower().look_often();
+    bench.append("a.log", "lost");
+    // Renamed to a name that rotation does not give, so that its inode is not used again at once.
+    bench.rename("a.log", "kept");
+    bench.follower().look_often();
+    assert!(bench.sink.quarantined().is_empty(), "it may come back");
+    bench.append("a.log", "new");
+    bench.follower().look_often();
+    bench.follower().look_often();
+    bench.check("one new");
+    let quarantined = bench.sink.quarantined();
+    let [gap] = quarantined.as_slice() else { panic!("{quarantined:?}") };
+    assert_eq!(gap.place, format!("{}:offset 18", bench.input.name));
+    assert!(gap.reason.contains("missing"), "{}", gap.reason);
+}
+
+#[test]
+fn files_that_all_begin_alike_are_not_guessed_at() {
+    let bench = Bench::new();
+    bench.append("a.log", "head");
+    bench.follower().look_often();
+    for name in ["a.log.1", "a.log.2"] {
+        fs::copy(bench.path("a.log"), bench.path(name)).unwrap();
+    }
+    let mark = bench.mark();
+    assert_eq!(rotated::copy_of(&bench.input.path, &mark), None);
+    fs::remove_file(bench.path("a.log.2")).unwrap();
+    assert_eq!(rotated::copy_of(&bench.input.path, &mark), Some(bench.path("a.log.1")));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! All little endian; `length` and `digest` are those of the [`Fingerprint`].
 
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::UNIX_EPOCH;
 
@@ -35,11 +35,22 @@ impl Fingerprint {
         Ok(Self::of_first(file, usize::from(self.length))? == self)
     }
 
+    /// Whether `stream` begins like this.
+    pub(super) fn is_of_stream(self, stream: impl Read) -> io::Result<bool> {
+        let mut head = Vec::with_capacity(FINGERPRINT_BYTES_MAX);
+        stream.take(u64::from(self.length)).read_to_end(&mut head)?;
+        Ok(Self::of_head(&head) == self)
+    }
+
     fn of_first(file: &File, max: usize) -> io::Result<Self> {
         let mut head = [0; FINGERPRINT_BYTES_MAX];
         let length = read_at_most(file, &mut head[..max])?;
-        let digest = if length == 0 { 0 } else { model::id::digest128(&[&head[..length]]) };
-        Ok(Self { length: length as u16, digest })
+        Ok(Self::of_head(&head[..length]))
+    }
+
+    fn of_head(head: &[u8]) -> Self {
+        let digest = if head.is_empty() { 0 } else { model::id::digest128(&[head]) };
+        Self { length: head.len() as u16, digest }
     }
 }
 
@@ -85,6 +96,13 @@ impl Mark {
             offset: 0,
             is_finished: false,
         }
+    }
+
+    /// Goes on in `file`, which holds the same bytes in another place or packed.
+    pub(super) fn moved_to(self, file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let fingerprint = Fingerprint::of(file)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), born: born(&metadata), fingerprint, ..self })
     }
 
     /// Whether this is about `file`.
@@ -134,7 +152,8 @@ impl Mark {
     }
 }
 
-fn born(metadata: &Metadata) -> u64 {
+/// When a file was made, in nanoseconds since 1970; 0 where the file system does not say.
+pub(super) fn born(metadata: &Metadata) -> u64 {
     let since = metadata.created().ok().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |it| u64::try_from(it.as_nanos()).unwrap_or(0))
 }

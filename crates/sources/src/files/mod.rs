@@ -4,6 +4,7 @@
 //! remembers where it is with the events themselves, so that nothing is lost or read twice, whatever is killed.
 
 mod mark;
+mod rotated;
 mod tail;
 
 pub mod batches;

@@ -11,6 +11,7 @@ use normalize::framing::Framing;
 
 use super::batches::{self, Batch, CHUNK_BYTES, FileReading, HEAD_BYTES, Records};
 use super::mark::{self, Fingerprint, Mark};
+use super::rotated::Age;
 
 /// From this many bytes on a head that looks like a document is one: it is `{"Records"`.
 const DOCUMENT_HEAD_BYTES: usize = 10;
@@ -79,6 +80,11 @@ impl Tail {
     /// Whether the file that `device` and `inode` name is this one.
     pub(super) const fn is(&self, device: u64, inode: u64) -> bool {
         self.mark.device == device && self.mark.inode == inode
+    }
+
+    /// When it was made and last written.
+    pub(super) fn age(&self) -> io::Result<Age> {
+        self.file.metadata().map(|it| Age::of(&it))
     }
 
     /// Whether no name leads to it any more.

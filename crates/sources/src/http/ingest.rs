@@ -1,4 +1,4 @@
-//! `POST /ingest`: one event of system 003, 000 or 001, each answered as its own clients expect.
+//! `POST /ingest`: a cloud event, a finding (`AnormalEvent`) or a log event, each answered as its own clients expect.
 //!
 //! There is no score yet, so nobody waits: every cloud event is answered as queued. `wait` is checked all the same.
 
@@ -75,7 +75,7 @@ fn refused(refusal: &IngestRefusal) -> Answer {
     Answer::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"detail": detail}))
 }
 
-/// One refusal as the clients of system 001 know them.
+/// One refusal as the senders of log events know them.
 fn detail(refusal: &Refusal) -> Value {
     let kind = match refusal.code {
         Code::MissingField => "missing",

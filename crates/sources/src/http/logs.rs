@@ -1,4 +1,4 @@
-//! `POST /logs`: one access log of system 004.
+//! `POST /logs`: one request of a web application.
 
 use std::sync::Arc;
 

@@ -5,7 +5,9 @@
 //! body, padded with zeros to a multiple of 8
 //! ```
 //!
-//! Little endian. The CRC32C (RFC 3720, appendix B.4) covers the head before it and the body.
+//! Little endian. The CRC32C (RFC 3720, appendix B.4) covers the head before it and the body, and begins with the salt
+//! of the segment: who writes what looks like a frame into an event cannot know it, so that no search for frames behind
+//! damage takes it for one.
 
 use model::place::Sequence;
 use model::time::Timestamp;
@@ -56,16 +58,22 @@ impl Head {
     }
 }
 
+/// Random bits with which the checksums of a segment begin; 0 in segments of format 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Salt(pub u32);
+
 /// Packs and frames blocks; keeps the packer's memory from one to the next.
 pub struct Framer {
     packer: Option<zstd::bulk::Compressor<'static>>,
+    /// The salt of the segment that is written.
+    pub salt: Salt,
 }
 
 impl Framer {
-    /// Makes a framer.
+    /// Makes a framer for a segment with this salt.
     #[must_use]
-    pub fn new() -> Self {
-        Self { packer: zstd::bulk::Compressor::new(PACK_LEVEL).ok() }
+    pub fn new(salt: Salt) -> Self {
+        Self { packer: zstd::bulk::Compressor::new(PACK_LEVEL).ok(), salt }
     }
 
     /// Appends a frame of `count` records in `raw` to `out`. When something is in `out`, it continues that append.
@@ -81,7 +89,7 @@ impl Framer {
         out.extend_from_slice(&first.0.to_le_bytes());
         out.extend_from_slice(&appended.0.to_le_bytes());
         out.extend_from_slice(&flags.to_le_bytes());
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start..]), body);
+        let crc = checksum(self.salt, &out[start..], body);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(body);
         out.resize(start + (HEAD_BYTES + body.len()).next_multiple_of(ALIGN), 0);
@@ -95,13 +103,55 @@ impl Framer {
 
 impl Default for Framer {
     fn default() -> Self {
-        Self::new()
+        Self::new(Salt::default())
     }
 }
 
-/// Reads the head of the frame at the front of `bytes`, if a whole and undamaged frame is there.
+fn checksum(salt: Salt, head: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(salt.0, head), body)
+}
+
+/// Reads the head of the frame at the front of `bytes`, if a whole and undamaged frame of a segment with this salt is
+/// there.
 #[must_use]
-pub fn check(bytes: &[u8]) -> Option<Head> {
+pub fn check(bytes: &[u8], salt: Salt) -> Option<Head> {
+    let (found, body, crc) = parse(bytes)?;
+    (checksum(salt, &bytes[..HEAD_BYTES - 4], body) == crc).then_some(found)
+}
+
+/// Finds the salt with which the frame at the front of `bytes` is whole, for a segment whose head is lost.
+///
+/// Any bytes that look like a frame have one, so only the first frame of a segment may be asked.
+#[must_use]
+pub fn salt_of(bytes: &[u8]) -> Option<Salt> {
+    let (_, body, crc) = parse(bytes)?;
+    let of = |salt: u32| checksum(Salt(salt), &bytes[..HEAD_BYTES - 4], body);
+    // For the same bytes the checksum is an affine function of the salt over the field of two elements: the salt solves
+    // 32 equations. Each row is the change that some bits of the salt make, and those bits.
+    let at_zero = of(0);
+    let mut rows: [(u32, u32); 32] = [(0, 0); 32];
+    let reduce = |rows: &[(u32, u32); 32], mut change: u32, mut bits: u32| {
+        while change != 0 {
+            let row = rows[change.ilog2() as usize];
+            if row.0 == 0 {
+                break;
+            }
+            (change, bits) = (change ^ row.0, bits ^ row.1);
+        }
+        (change, bits)
+    };
+    for bit in (0..32).map(|it| 1_u32 << it) {
+        let (change, bits) = reduce(&rows, of(bit) ^ at_zero, bit);
+        if change != 0 {
+            rows[change.ilog2() as usize] = (change, bits);
+        }
+    }
+    let (rest, salt) = reduce(&rows, crc ^ at_zero, 0);
+    (rest == 0).then_some(Salt(salt))
+}
+
+/// Reads what looks like a frame: its head, its body and its checksum, which is not looked at.
+fn parse(bytes: &[u8]) -> Option<(Head, &[u8], u32)> {
     let head = bytes.get(..HEAD_BYTES)?;
     let word = |at: usize| head[at..at + 4].try_into().map(u32::from_le_bytes).ok();
     let long = |at: usize| head[at..at + 8].try_into().map(u64::from_le_bytes).ok();
@@ -125,8 +175,7 @@ pub fn check(bytes: &[u8]) -> Option<Head> {
         return None;
     }
     let body = bytes.get(HEAD_BYTES..HEAD_BYTES + body_bytes)?;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&head[..HEAD_BYTES - 4]), body);
-    (crc == word(36)?).then_some(found)
+    Some((found, body, word(36)?))
 }
 
 /// Returns the records of the checked frame at the front of `bytes`, unpacked; `None` when its packing is broken.
@@ -146,9 +195,11 @@ mod tests {
 
     use super::*;
 
+    const SALT: Salt = Salt(0x5eed_1234);
+
     fn framed(raw: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        Framer::new().frame(&mut out, raw, 3, Sequence(7), Timestamp(9));
+        Framer::new(SALT).frame(&mut out, raw, 3, Sequence(7), Timestamp(9));
         out
     }
 
@@ -156,7 +207,7 @@ mod tests {
         #[test]
         fn what_was_framed_is_unpacked(raw in proptest::collection::vec(0_u8..4, 1..3000)) {
             let bytes = framed(&raw);
-            let head = check(&bytes).unwrap();
+            let head = check(&bytes, SALT).unwrap();
             prop_assert_eq!((head.count, head.first, head.appended), (3, Sequence(7), Timestamp(9)));
             prop_assert_eq!(bytes.len(), head.frame_bytes());
             prop_assert_eq!(unpack(&bytes, &head).unwrap(), raw);
@@ -165,16 +216,24 @@ mod tests {
         #[test]
         fn one_flipped_bit_is_noticed(raw in proptest::collection::vec(any::<u8>(), 1..600), at in any::<usize>(), bit in 0_u8..8) {
             let mut bytes = framed(&raw);
-            let covered = HEAD_BYTES + check(&bytes).unwrap().body_bytes as usize;
+            let covered = HEAD_BYTES + check(&bytes, SALT).unwrap().body_bytes as usize;
             bytes[at % covered] ^= 1 << bit;
-            prop_assert_eq!(check(&bytes), None);
+            prop_assert_eq!(check(&bytes, SALT), None);
+        }
+
+        #[test]
+        fn a_lost_salt_is_found_and_no_other_will_do(raw in proptest::collection::vec(any::<u8>(), 1..600), salt in any::<u32>()) {
+            let mut out = Vec::new();
+            Framer::new(Salt(salt)).frame(&mut out, &raw, 1, Sequence(0), Timestamp(0));
+            prop_assert_eq!(salt_of(&out), Some(Salt(salt)));
+            prop_assert_eq!(check(&out, Salt(salt ^ 1)), None);
         }
 
         #[test]
         fn a_cut_frame_is_noticed(raw in proptest::collection::vec(any::<u8>(), 1..600), cut in any::<usize>()) {
             let bytes = framed(&raw);
-            let covered = HEAD_BYTES + check(&bytes).unwrap().body_bytes as usize;
-            prop_assert_eq!(check(&bytes[..cut % covered]), None);
+            let covered = HEAD_BYTES + check(&bytes, SALT).unwrap().body_bytes as usize;
+            prop_assert_eq!(check(&bytes[..cut % covered], SALT), None);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! while it is written; a full segment has its index beside it in a file, and a lost or damaged one is built anew.
 
 use std::collections::HashSet;
+use std::io;
 
 use model::event::{EventFlags, EventView};
 use model::id::EventId;
@@ -204,7 +205,7 @@ impl IndexFile {
     /// Reads the head of an index; `None` when it is damaged.
     #[must_use]
     pub fn open(file: Box<dyn File>) -> Option<Self> {
-        let head = read_exact::<HEAD_BYTES>(file.as_ref(), 0)?;
+        let head = read_exact::<HEAD_BYTES>(file.as_ref(), 0).ok()?;
         let (content, crc) = head.split_at(HEAD_BYTES - 4);
         if crc32c::crc32c(content) != u32::from_le_bytes(crc.try_into().ok()?) {
             return None;
@@ -237,61 +238,83 @@ impl IndexFile {
         self.groups
     }
 
-    /// Reads a group.
-    #[must_use]
-    pub fn group(&self, number: u32) -> Option<Group> {
+    /// Reads a group; `None` behind the last.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that the file is shorter than its head says.
+    pub fn group(&self, number: u32) -> io::Result<Option<Group>> {
         if self.groups <= number {
-            return None;
+            return Ok(None);
         }
         let bytes = read_exact::<GROUP_BYTES_ENCODED>(
             self.file.as_ref(),
             HEAD_BYTES as u64 + u64::from(number) * GROUP_BYTES_ENCODED as u64,
         )?;
-        Group::decode(&bytes)
+        Ok(Group::decode(&bytes))
     }
 
     /// The number of the group that holds a record.
-    #[must_use]
-    pub fn group_of(&self, sequence: Sequence) -> Option<u32> {
-        let after = partition_point(self.groups, |it| self.group(it).is_some_and(|group| group.first <= sequence));
-        after.checked_sub(1)
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that the file is shorter than its head says.
+    pub fn group_of(&self, sequence: Sequence) -> io::Result<Option<u32>> {
+        let is_before = |it: u32| Ok(self.group(it)?.is_some_and(|group| group.first <= sequence));
+        Ok(partition_point(self.groups, is_before)?.checked_sub(1))
     }
 
     /// The group that holds the event with an id.
-    #[must_use]
-    pub fn group_of_id(&self, id: EventId) -> Option<u32> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that the file is shorter than its head says.
+    pub fn group_of_id(&self, id: EventId) -> io::Result<Option<u32>> {
         let at = self.ids_at();
         let read = |it: u32| read_exact::<ID_BYTES>(self.file.as_ref(), at + u64::from(it) * ID_BYTES as u64);
         let key = id.0.to_be_bytes();
-        let found = partition_point(self.ids, |it| read(it).is_some_and(|bytes| bytes[..16] < key[..]));
-        let bytes = (found < self.ids).then(|| read(found))??;
-        (bytes[..16] == key).then(|| group_number(&bytes[16..]))
+        let found = partition_point(self.ids, |it| Ok(read(it)?[..16] < key[..]))?;
+        if self.ids <= found {
+            return Ok(None);
+        }
+        let bytes = read(found)?;
+        Ok((bytes[..16] == key).then(|| group_number(&bytes[16..])))
     }
 
     /// The groups that may hold events of an entity, in order.
-    #[must_use]
-    pub fn groups_of(&self, entity: &str) -> Vec<u32> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that the file is shorter than its head says.
+    pub fn groups_of(&self, entity: &str) -> io::Result<Vec<u32>> {
         let at = self.entities_at();
         let read = |it: u32| read_exact::<ENTITY_BYTES>(self.file.as_ref(), at + u64::from(it) * ENTITY_BYTES as u64);
         let key = hash_of(entity).to_be_bytes();
-        let mut number = partition_point(self.entities, |it| read(it).is_some_and(|bytes| bytes[..4] < key[..]));
+        let mut number = partition_point(self.entities, |it| Ok(read(it)?[..4] < key[..]))?;
         let mut found = Vec::new();
-        while let Some(bytes) = (number < self.entities).then(|| read(number)).flatten()
-            && bytes[..4] == key
-        {
+        while number < self.entities {
+            let bytes = read(number)?;
+            if bytes[..4] != key {
+                break;
+            }
             found.push(group_number(&bytes[4..]));
             number += 1;
         }
-        found
+        Ok(found)
     }
 
     /// Calls `see` for every id.
-    pub fn for_each_id(&self, mut see: impl FnMut(EventId)) {
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that the file is shorter than its head says.
+    pub fn for_each_id(&self, mut see: impl FnMut(EventId)) -> io::Result<()> {
         let mut bytes = vec![0; self.ids as usize * ID_BYTES];
-        let read = self.file.read_at(&mut bytes, self.ids_at()).unwrap_or(0);
+        let read = self.file.read_at(&mut bytes, self.ids_at())?;
         for id in bytes[..read].chunks_exact(ID_BYTES) {
             see(EventId(id[..16].try_into().map_or(0, u128::from_be_bytes)));
         }
+        if read < bytes.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     /// How many ids there are.
@@ -336,19 +359,22 @@ fn group_number(bytes: &[u8]) -> u32 {
     bytes.try_into().map_or(0, u32::from_le_bytes)
 }
 
-fn read_exact<const N: usize>(file: &dyn File, offset: u64) -> Option<[u8; N]> {
+fn read_exact<const N: usize>(file: &dyn File, offset: u64) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    (file.read_at(&mut bytes, offset).ok()? == N).then_some(bytes)
+    if file.read_at(&mut bytes, offset)? < N {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
 }
 
 /// The first of `0..count` for which `is_before` does not hold; it holds for a front part.
-fn partition_point(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
+fn partition_point(count: u32, is_before: impl Fn(u32) -> io::Result<bool>) -> io::Result<u32> {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low + (high - low) / 2;
-        if is_before(middle) { low = middle + 1 } else { high = middle }
+        if is_before(middle)? { low = middle + 1 } else { high = middle }
     }
-    low
+    Ok(low)
 }
 
 /// Hashes the name of an entity. It is on disk, so it never changes; what it finds is checked against the events.
@@ -362,7 +388,7 @@ mod tests {
 
     use super::*;
     use crate::log::Block;
-    use crate::log::embedded::frame::{Framer, check};
+    use crate::log::embedded::frame::{Framer, Salt, check};
 
     fn indexed(frames: u64) -> Index {
         let (mut index, mut offset) = (Index::default(), 64);
@@ -379,8 +405,8 @@ mod tests {
             let mut block = Block::default();
             block.push(RecordKind::Event, &event);
             let mut frame = Vec::new();
-            Framer::new().frame(&mut frame, &block.bytes, 1, Sequence(number), Timestamp(0));
-            let head = check(&frame).unwrap();
+            Framer::default().frame(&mut frame, &block.bytes, 1, Sequence(number), Timestamp(0));
+            let head = check(&frame, Salt::default()).unwrap();
             index.add(offset, &head, &ReadBlock::new(Sequence(number), 1, block.bytes.into()));
             offset += frame.len() as u64;
         }
@@ -402,19 +428,19 @@ mod tests {
             file.summary,
             Summary { end: 1000, earliest: Timestamp(0), latest: Timestamp(999), appended: Timestamp(5) }
         );
-        let groups: Vec<_> = (0..file.group_count()).map(|it| file.group(it).unwrap()).collect();
+        let groups: Vec<_> = (0..file.group_count()).map(|it| file.group(it).unwrap().unwrap()).collect();
         assert_eq!(groups, index.groups);
         assert_eq!(groups.len(), 4);
         for number in [0_u64, 255, 256, 700, 999] {
             let entity = format!("10.0.{}.{}", number >> 8, number & 255);
-            assert_eq!(file.groups_of(&entity), index.groups_of(&entity), "{entity}");
-            assert_eq!(file.group_of(Sequence(number)), index.group_of(Sequence(number)));
-            assert_eq!(file.group_of_id(EventId(u128::from(number))), file.group_of(Sequence(number)));
+            assert_eq!(file.groups_of(&entity).unwrap(), index.groups_of(&entity), "{entity}");
+            assert_eq!(file.group_of(Sequence(number)).unwrap(), index.group_of(Sequence(number)));
+            assert_eq!(file.group_of_id(EventId(u128::from(number))).unwrap(), index.group_of(Sequence(number)));
         }
-        assert_eq!(file.groups_of("10.9.9.9"), [] as [u32; 0]);
-        assert_eq!(file.group_of_id(EventId(1000)), None);
+        assert_eq!(file.groups_of("10.9.9.9").unwrap(), [] as [u32; 0]);
+        assert_eq!(file.group_of_id(EventId(1000)).unwrap(), None);
         let mut ids = Vec::new();
-        file.for_each_id(|it| ids.push(it));
+        file.for_each_id(|it| ids.push(it)).unwrap();
         assert_eq!(ids.len(), 1000);
     }
 

@@ -7,6 +7,7 @@
 pub mod files;
 pub mod frame;
 pub mod index;
+mod recover;
 pub mod segment;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -21,9 +22,10 @@ use model::place::{PartitionId, Position, Sequence};
 use model::time::Timestamp;
 
 use self::files::{File, Files, Memory};
-use self::frame::Framer;
+use self::frame::{Framer, Salt};
 use self::index::{Group, Index, IndexFile, Summary};
-use self::segment::{SegmentHead, Walk, first_of_name, index_name_of, name_of, read_file, read_group, walk};
+use self::recover::{add_damage, begins_whole, open_segment, recall, remove_orphans, summary_of, walk_segment};
+use self::segment::{SegmentHead, first_of_name, index_name_of, name_of, read_group};
 use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, RecordKind, Search};
 use crate::failpoint;
 
@@ -33,6 +35,8 @@ const FRAME_BYTES: usize = 128 << 10;
 const TAIL_BYTES_MAX: usize = 24 << 20;
 /// An index with fewer groups is written at once; a larger one by a thread of its own.
 const GROUPS_INLINE_MAX: usize = 500;
+/// What the name of a file ends with until it is whole.
+const TEMPORARY_ENDING: &str = ".tmp";
 /// How many groups one call of `search` looks at, so that no question holds a thread for long.
 const SEARCH_GROUPS_MAX: usize = 2000;
 
@@ -91,6 +95,7 @@ struct Sealed {
     first: Sequence,
     summary: Summary,
     bytes: u64,
+    salt: Salt,
 }
 
 struct Active {
@@ -100,6 +105,7 @@ struct Active {
     appended: Timestamp,
     /// How much of the file is written.
     bytes: u64,
+    salt: Salt,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,6 +131,7 @@ impl EmbeddedLog {
         let mut names = files.list().map_err(io_error("list", "events"))?;
         names.sort();
         let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
+        remove_orphans(files.as_ref(), &names, &firsts);
         let mut state = State {
             sealed: Vec::new(),
             active: None,
@@ -139,7 +146,7 @@ impl EmbeddedLog {
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
             match next.and_then(|it| summary_of(files.as_ref(), first, it)) {
-                Some((summary, bytes)) => state.sealed.push(Sealed { first, summary, bytes }),
+                Some(sealed) => state.sealed.push(sealed),
                 None => {
                     let opened = open_segment(files.as_ref(), &mut state, first, next)?;
                     (tag, is_clean) = (opened.tag.or(tag), opened.is_clean);
@@ -152,11 +159,12 @@ impl EmbeddedLog {
         }
         // Behind a torn tail, what is left of it could be taken for frames: such a segment is not written again.
         let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| is_clean && is_begun);
+        let salt = state.active.as_ref().map(|it| it.salt).unwrap_or_default();
         let log = Self {
             tag: tag.unwrap_or_else(new_tag),
             files,
             settings,
-            writer: Mutex::new(Writer { framer: Framer::new(), frames: Vec::new(), offset }),
+            writer: Mutex::new(Writer { framer: Framer::new(salt), frames: Vec::new(), offset }),
             state: Mutex::new(state),
             checked: Mutex::default(),
             sealing: Mutex::default(),
@@ -213,7 +221,9 @@ impl EmbeddedLog {
         let name = name_of(first);
         let file: Arc<dyn File> =
             Arc::from(self.files.create(&name, self.settings.segment_bytes).map_err(io_error("create", &name))?);
-        let head = SegmentHead { first, tag: self.tag, made: now };
+        let salt = new_salt();
+        let head = SegmentHead { first, tag: self.tag, made: now, salt };
+        writer.framer.salt = salt;
         let mut block = Block::default();
         marks.iter().for_each(|(key, value)| block.push_mark(key, value));
         writer.frames.clear();
@@ -229,7 +239,7 @@ impl EmbeddedLog {
         }
         let bytes = writer.frames.len() as u64;
         let mut state = locked(&self.state);
-        state.active = Some(Active { first, file, index: Index::default(), appended: now, bytes });
+        state.active = Some(Active { first, file, index: Index::default(), appended: now, bytes, salt });
         if !block.is_empty() {
             self.publish(
                 &mut state,
@@ -250,8 +260,8 @@ impl EmbeddedLog {
             // A segment that got no frame is made again under the same name.
             state.active.take().filter(|it| !it.index.groups.is_empty()).map(|it| {
                 let summary = it.index.summary(it.appended);
-                let (first, bytes) = (it.first, it.bytes);
-                state.sealed.push(Sealed { first, summary, bytes });
+                let (first, bytes, salt) = (it.first, it.bytes, it.salt);
+                state.sealed.push(Sealed { first, summary, bytes, salt });
                 (it, bytes)
             })
         }) else {
@@ -281,9 +291,10 @@ impl EmbeddedLog {
 
     /// Makes synced frames visible: index, tail, end, marks.
     fn publish(&self, state: &mut State, mut offset: u64, frames: &[u8], parts: &[(u32, Vec<u8>)], now: Timestamp) {
+        let salt = state.active.as_ref().map(|it| it.salt).unwrap_or_default();
         let mut rest = frames;
         for (count, raw) in parts {
-            let Some(head) = frame::check(rest) else { break };
+            let Some(head) = frame::check(rest, salt) else { break };
             let block = ReadBlock::new(head.first, *count, Arc::from(raw.as_slice()));
             for record in block.records(Position::START) {
                 take_mark(&mut state.marks, &record);
@@ -337,7 +348,7 @@ impl EmbeddedLog {
             let Some(place) = self.place_of(from)? else { return Ok(empty_at(from)) };
             let name = name_of(place.first);
             let blocks = match &place.group {
-                Some(group) => read_group(place.file.as_ref(), group).map_err(io_error("read", &name))?,
+                Some(group) => read_group(place.file.as_ref(), group, place.salt).map_err(io_error("read", &name))?,
                 None => Vec::new(),
             };
             if let Some(block) = blocks.into_iter().find(|it| from < it.next()) {
@@ -349,7 +360,7 @@ impl EmbeddedLog {
     }
 
     fn place_of(&self, from: Position) -> Result<Option<Place>, LogError> {
-        let (first, end) = {
+        let (first, end, salt) = {
             let state = locked(&self.state);
             if let Some(active) = &state.active
                 && active.first.0 <= from.0
@@ -364,40 +375,52 @@ impl EmbeddedLog {
                     file: active.file.clone(),
                     group,
                     end: state.end,
+                    salt: active.salt,
                 }));
             }
             let Some(sealed) = state.sealed.iter().find(|it| from.0 < it.summary.end) else { return Ok(None) };
-            (sealed.first, sealed.summary.end)
+            (sealed.first, sealed.summary.end, sealed.salt)
         };
         let from = Position(from.0.max(first.0));
         let file = self.file_of(first)?;
-        let index = self.index_of(first);
-        let group = index.and_then(|it| it.group(it.group_of(Sequence(from.0))?));
-        Ok(Some(Place { first, file, group, end }))
+        let group = match self.index_of(first)? {
+            Some(index) => index_group(first, &index, |it| it.group_of(Sequence(from.0)))?,
+            None => None,
+        };
+        Ok(Some(Place { first, file, group, end, salt }))
     }
 
-    /// Opens the index of a full segment; builds it anew when it is lost.
-    fn index_of(&self, first: Sequence) -> Option<IndexFile> {
+    /// Opens the index of a full segment; builds it anew when it is lost. `None` when retention took the segment.
+    fn index_of(&self, first: Sequence) -> Result<Option<IndexFile>, LogError> {
         self.await_index(first);
         let name = index_name_of(first);
-        let end = locked(&self.state).sealed.iter().find(|it| it.first == first)?.summary.end;
+        let Some(end) = self.end_of(first) else { return Ok(None) };
         let is_checked = locked(&self.checked).contains(&first);
         let index = self.files.open(&name).ok().and_then(IndexFile::open).filter(|it| it.summary.end == end);
         if let Some(index) = index.filter(|it| is_checked || it.is_whole()) {
             locked(&self.checked).insert(first);
-            return Some(index);
+            return Ok(Some(index));
         }
-        let (_, mut walked) = walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}).ok()?;
+        let mut walked = match walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}) {
+            Ok((_, walked)) => walked,
+            Err(_) if self.end_of(first).is_none() => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let content = walked.index.encode(walked.appended);
         // Of two that build it, one writes it.
         let mut checked = locked(&self.checked);
         write_index(self.files.as_ref(), first, &content);
         checked.insert(first);
-        IndexFile::open(Box::new(Memory(content)))
+        Ok(IndexFile::open(Box::new(Memory(content))))
+    }
+
+    /// The number behind the last record of a full segment, while it is there.
+    fn end_of(&self, first: Sequence) -> Option<u64> {
+        locked(&self.state).sealed.iter().find(|it| it.first == first).map(|it| it.summary.end)
     }
 
     /// The candidate groups of a search in one segment, newest first.
-    fn candidates(&self, at: SegmentPlace, search: &Search) -> Vec<Group> {
+    fn candidates(&self, at: SegmentPlace, search: &Search) -> Result<Vec<Group>, LogError> {
         let wanted = |it: &Group| {
             search.from.is_none_or(|from| from <= it.latest)
                 && search.to.is_none_or(|to| it.earliest < to)
@@ -407,7 +430,7 @@ impl EmbeddedLog {
         let mut groups: Vec<Group> = match at {
             SegmentPlace::Active => {
                 let state = locked(&self.state);
-                let Some(active) = &state.active else { return Vec::new() };
+                let Some(active) = &state.active else { return Ok(Vec::new()) };
                 match &search.entity {
                     Some(entity) => active
                         .index
@@ -420,18 +443,14 @@ impl EmbeddedLog {
                 }
             }
             SegmentPlace::Sealed(first) => {
-                let Some(index) = self.index_of(first) else { return Vec::new() };
-                let numbers = match &search.entity {
-                    Some(entity) => index.groups_of(entity),
-                    None => (0..index.group_count()).collect(),
-                };
-                numbers.into_iter().filter_map(|it| index.group(it)).collect()
+                let Some(index) = self.index_of(first)? else { return Ok(Vec::new()) };
+                index_groups(first, &index, search.entity.as_deref())?
             }
         };
         groups.retain(wanted);
         groups.sort_by_key(|it| std::cmp::Reverse(it.first));
         groups.dedup();
-        groups
+        Ok(groups)
     }
 
     fn segments_newest_first(&self) -> Vec<(SegmentPlace, Sequence, Summary)> {
@@ -439,6 +458,18 @@ impl EmbeddedLog {
         let active = state.active.as_ref().map(|it| (SegmentPlace::Active, it.first, it.index.summary(it.appended)));
         let sealed = state.sealed.iter().rev().map(|it| (SegmentPlace::Sealed(it.first), it.first, it.summary));
         active.into_iter().chain(sealed).collect()
+    }
+
+    /// Reads the records of a group of a segment.
+    fn blocks_of(&self, first: Sequence, file: &dyn File, group: &Group) -> Result<Vec<ReadBlock>, LogError> {
+        let salt = {
+            let state = locked(&self.state);
+            let active = state.active.as_ref().filter(|it| it.first == first).map(|it| it.salt);
+            active.or_else(|| state.sealed.iter().find(|it| it.first == first).map(|it| it.salt))
+        };
+        // A segment that retention took meanwhile has nothing to tell.
+        let Some(salt) = salt else { return Ok(Vec::new()) };
+        read_group(file, group, salt).map_err(io_error("read", &name_of(first)))
     }
 
     fn file_of(&self, first: Sequence) -> Result<Arc<dyn File>, LogError> {
@@ -462,10 +493,33 @@ impl Drop for EmbeddedLog {
     }
 }
 
+/// Reads the group that `which` names of an index.
+fn index_group(
+    first: Sequence,
+    index: &IndexFile,
+    which: impl FnOnce(&IndexFile) -> io::Result<Option<u32>>,
+) -> Result<Option<Group>, LogError> {
+    let read = || which(index)?.map_or(Ok(None), |it| index.group(it));
+    read().map_err(io_error("read", &index_name_of(first)))
+}
+
+/// Reads the groups of an index that may hold events of `entity`, or all.
+fn index_groups(first: Sequence, index: &IndexFile, entity: Option<&str>) -> Result<Vec<Group>, LogError> {
+    let read = || {
+        let numbers = match entity {
+            Some(entity) => index.groups_of(entity)?,
+            None => (0..index.group_count()).collect(),
+        };
+        let groups: io::Result<Vec<_>> = numbers.into_iter().map(|it| index.group(it)).collect();
+        Ok(groups?.into_iter().flatten().collect())
+    };
+    read().map_err(io_error("read", &index_name_of(first)))
+}
+
 /// Writes the index of a full segment. When that fails it is built anew where it is asked for.
 fn write_index(files: &dyn Files, first: Sequence, content: &[u8]) {
     let name = index_name_of(first);
-    let temporary = format!("{name}.tmp");
+    let temporary = format!("{name}{TEMPORARY_ENDING}");
     let written = files.create(&temporary, 0).and_then(|file| {
         file.write_at(content, 0)?;
         file.sync()
@@ -486,10 +540,18 @@ struct Place {
     file: Arc<dyn File>,
     group: Option<Group>,
     end: u64,
+    salt: Salt,
 }
 
 fn empty_at(position: Position) -> ReadBlock {
     ReadBlock::new(Sequence(position.0), 0, Arc::from([]))
+}
+
+fn new_salt() -> Salt {
+    let mut bytes = [0; 4];
+    // Without randomness there is no salt: a frame that somebody wrote into an event may be taken for one behind damage.
+    let _ = getrandom::fill(&mut bytes);
+    Salt(u32::from_le_bytes(bytes))
 }
 
 fn new_tag() -> u64 {
@@ -499,21 +561,6 @@ fn new_tag() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Reads what the index of a full segment says. One that ends elsewhere than the segment was written before its last
-/// frames, by a process that crashed while it went on to the next.
-fn summary_of(files: &dyn Files, first: Sequence, next: Sequence) -> Option<(Summary, u64)> {
-    let index = IndexFile::open(files.open(&index_name_of(first)).ok()?).filter(|it| it.summary.end == next.0)?;
-    let bytes = files.open(&name_of(first)).ok()?.len().ok()?;
-    Some((index.summary, bytes))
-}
-
-fn add_damage(to: &mut Damage, more: Damage) {
-    to.torn_bytes += more.torn_bytes;
-    to.damaged_places += more.damaged_places;
-    to.records_lost += more.records_lost;
-    to.findings.extend(more.findings);
-}
-
 fn take_mark(marks: &mut BTreeMap<String, Vec<u8>>, record: &Record<'_>) {
     if record.kind != RecordKind::Mark {
         return;
@@ -521,115 +568,6 @@ fn take_mark(marks: &mut BTreeMap<String, Vec<u8>>, record: &Record<'_>) {
     let Some(at) = record.bytes.iter().position(|it| *it == 0) else { return };
     let Ok(key) = std::str::from_utf8(&record.bytes[..at]) else { return };
     marks.insert(key.to_owned(), record.bytes[at + 1..].to_vec());
-}
-
-/// Walks over a segment; a damaged head is made up for by the name of the file.
-fn walk_segment(
-    files: &dyn Files,
-    first: Sequence,
-    next: Option<Sequence>,
-    mut see: impl FnMut(&ReadBlock),
-) -> Result<(Option<u64>, Walk), LogError> {
-    let name = name_of(first);
-    let (_, bytes) = read_file(files, &name)?;
-    let decoded = SegmentHead::decode(&bytes, &name)?;
-    let head = decoded.unwrap_or(SegmentHead { first, tag: 0, made: Timestamp::default() });
-    let mut walked = walk(&bytes, &head, &name, next, |_, block| see(block));
-    if decoded.is_none() {
-        add_lost_head(&mut walked, &bytes, &name, next);
-    }
-    Ok((decoded.map(|it| it.tag), walked))
-}
-
-/// Says that the head of a segment is lost. The newest one without a frame was never finished.
-fn add_lost_head(walked: &mut Walk, bytes: &[u8], name: &str, next: Option<Sequence>) {
-    let Some(last) = bytes.iter().rposition(|it| *it != 0) else { return };
-    if next.is_none() && walked.index.groups.is_empty() {
-        walked.damage.torn_bytes = last as u64 + 1;
-        return;
-    }
-    walked.damage.damaged_places += 1;
-    walked.damage.findings.push(format!("`{name}`: the head cannot be read"));
-}
-
-/// Whether the frame that a segment was begun with can be read.
-fn begins_whole(active: &Active) -> bool {
-    active.index.groups.first().is_some_and(|it| it.offset == segment::HEAD_BYTES as u64)
-}
-
-/// Finds tag and marks in the older segments, for a newest one whose beginning a crash or damage took.
-fn recall(
-    files: &dyn Files,
-    firsts: &[Sequence],
-    marks: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<Option<u64>, LogError> {
-    for pair in firsts.windows(2).rev() {
-        let mut older = BTreeMap::new();
-        let mut tag_of_events = None;
-        let (tag, walked) = walk_segment(files, pair[0], Some(pair[1]), |block| {
-            block.records(Position::START).for_each(|it| take_mark(&mut older, &it));
-            tag_of_events = tag_of(block).or(tag_of_events);
-        })?;
-        if !walked.index.groups.is_empty() {
-            older.append(marks);
-            *marks = older;
-            return Ok(tag.or(tag_of_events));
-        }
-    }
-    Ok(None)
-}
-
-/// The tag of the log, as the id of an event that got it here says.
-fn tag_of(block: &ReadBlock) -> Option<u64> {
-    let events = block.records(Position::START).filter(|it| it.kind == RecordKind::Event);
-    let mut named = events.filter_map(|it| EventView::of(it.bytes));
-    named.find(|it| !it.flags.has(EventFlags::REPEATABLE)).map(|it| it.id.upper())
-}
-
-/// What opening a segment told.
-struct OpenedSegment {
-    tag: Option<u64>,
-    /// Whether it may be written on.
-    is_clean: bool,
-}
-
-/// Takes in a segment without an index: the newest one, or one whose index is lost.
-fn open_segment(
-    files: &dyn Files,
-    state: &mut State,
-    first: Sequence,
-    next: Option<Sequence>,
-) -> Result<OpenedSegment, LogError> {
-    // Every segment begins with all marks, so those of the one before are not needed.
-    let mut marks = BTreeMap::new();
-    let mut tag_of_events = None;
-    let (tag, walked) = walk_segment(files, first, next, |block| {
-        block.records(Position::START).for_each(|it| take_mark(&mut marks, &it));
-        tag_of_events = tag_of(block).or(tag_of_events);
-    })?;
-    state.marks = marks;
-    let opened = OpenedSegment {
-        tag: tag.or(tag_of_events),
-        is_clean: tag.is_some() && walked.damage.is_healthy() && walked.damage.torn_bytes == 0,
-    };
-    add_damage(&mut state.damage, walked.damage);
-    let name = name_of(first);
-    let file = files.open(&name).map_err(io_error("open", &name))?;
-    if next.is_some() {
-        let bytes = file.len().map_err(io_error("read", &name))?;
-        let summary = Summary { end: walked.end, ..walked.index.summary(walked.appended) };
-        state.sealed.push(Sealed { first, summary, bytes });
-    } else {
-        state.end = walked.end;
-        state.active = Some(Active {
-            first,
-            file: Arc::from(file),
-            index: walked.index,
-            appended: walked.appended,
-            bytes: walked.end_offset,
-        });
-    }
-    Ok(opened)
 }
 
 /// Gives the events that have none an id, by their place.
@@ -788,11 +726,13 @@ impl Log for EmbeddedLog {
                         })
                         .copied()
                 }
-                SegmentPlace::Sealed(first) => self.index_of(first).and_then(|it| it.group(it.group_of_id(id)?)),
+                SegmentPlace::Sealed(first) => match self.index_of(first)? {
+                    Some(index) => index_group(first, &index, |it| it.group_of_id(id))?,
+                    None => None,
+                },
             };
             let Some(group) = group else { continue };
-            let blocks =
-                read_group(self.file_of(first)?.as_ref(), &group).map_err(io_error("read", &name_of(first)))?;
+            let blocks = self.blocks_of(first, &*self.file_of(first)?, &group)?;
             for block in &blocks {
                 if let Some(found) = block.records(Position::START).find(has_id) {
                     return Ok(Some((found.sequence, found.bytes.to_vec())));
@@ -813,7 +753,7 @@ impl Log for EmbeddedLog {
                 continue;
             }
             let mut file = None;
-            for group in self.candidates(place, search) {
+            for group in self.candidates(place, search)? {
                 if SEARCH_GROUPS_MAX <= looked_at {
                     page.next = Some(Sequence(group.end()));
                     return Ok(page);
@@ -823,7 +763,7 @@ impl Log for EmbeddedLog {
                     Some(file) => file,
                     None => file.insert(self.file_of(first)?),
                 };
-                let blocks = read_group(file.as_ref(), &group).map_err(io_error("read", &name_of(first)))?;
+                let blocks = self.blocks_of(first, file.as_ref(), &group)?;
                 for block in blocks.iter().rev() {
                     let records: Vec<_> = block.records(Position::START).collect();
                     for record in records.iter().rev() {
@@ -856,11 +796,13 @@ impl Log for EmbeddedLog {
             if missing == 0 {
                 break;
             }
-            let Some(index) = self.index_of(first) else { continue };
+            let Some(index) = self.index_of(first)? else { continue };
             missing = missing.saturating_sub(index.id_count() as usize);
-            older.push(index);
+            older.push((first, index));
         }
-        older.iter().rev().for_each(|it| it.for_each_id(&mut *see));
+        for (first, index) in older.iter().rev() {
+            index.for_each_id(&mut *see).map_err(io_error("read", &index_name_of(*first)))?;
+        }
         active.into_iter().for_each(see);
         Ok(())
     }
@@ -871,15 +813,14 @@ impl Log for EmbeddedLog {
                 SegmentPlace::Active => {
                     locked(&self.state).active.as_ref().map(|it| it.index.groups.clone()).unwrap_or_default()
                 }
-                SegmentPlace::Sealed(first) => self
-                    .index_of(first)
-                    .map(|it| (0..it.group_count()).filter_map(|number| it.group(number)).collect())
-                    .unwrap_or_default(),
+                SegmentPlace::Sealed(first) => match self.index_of(first)? {
+                    Some(index) => index_groups(first, &index, None)?,
+                    None => continue,
+                },
             };
             groups.retain(|it| it.has_specials);
             for group in groups.iter().rev() {
-                let blocks =
-                    read_group(self.file_of(first)?.as_ref(), group).map_err(io_error("read", &name_of(first)))?;
+                let blocks = self.blocks_of(first, &*self.file_of(first)?, group)?;
                 for block in blocks.iter().rev() {
                     let records: Vec<_> = block.records(Position::START).collect();
                     for record in records.into_iter().rev() {
@@ -917,6 +858,87 @@ mod tests {
     fn open(folder: &tempfile::TempDir) -> EmbeddedLog {
         let settings = Settings { segment_bytes: 64 << 10, ..Settings::default() };
         EmbeddedLog::open(Arc::new(files::Folder::new(folder.path().to_owned())), settings).unwrap()
+    }
+
+    fn event(number: u128) -> Block {
+        let mut event = Vec::new();
+        model::event::EventWriter::new(&mut event, EventId(number), Timestamp(1), None, EventFlags::REPEATABLE)
+            .client_ip([192, 0, 2, 1].into());
+        let mut block = Block::default();
+        block.push(RecordKind::Event, &event);
+        block
+    }
+
+    #[test]
+    fn what_a_crash_left_of_indexes_is_removed_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let orphans = ["00000000000000000007.idx", "00000000000000000000.idx.tmp", "url.tmp"];
+        orphans.iter().for_each(|it| std::fs::write(folder.path().join(it), "x").unwrap());
+        std::fs::write(folder.path().join("README"), "of somebody").unwrap();
+        open(&folder);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["README"]);
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_read_is_an_error_and_no_empty_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&folder);
+        let mut number = 0;
+        while locked(&log.state).sealed.is_empty() {
+            log.append(PartitionId(0), &mut event(number), Timestamp(1)).unwrap();
+            number += 1;
+        }
+        let search = Search { limit: 10, before: Some(Sequence(10)), ..Search::default() };
+        assert_eq!(log.search(&search).unwrap().events.len(), 10);
+        assert!(log.find(EventId(3)).unwrap().is_some());
+        // Neither the segment nor its index is there any more, though nobody took them off the list.
+        for name in [name_of(Sequence(0)), index_name_of(Sequence(0))] {
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        assert!(log.search(&search).is_err() && log.find(EventId(3)).is_err());
+    }
+
+    /// A frame in an event, as somebody would send it who hopes that it is found behind damage.
+    #[test]
+    fn a_frame_in_an_event_is_no_frame_behind_damage() {
+        let mut forged = Vec::new();
+        Framer::default().frame(&mut forged, &event(666).bytes, 1, Sequence(100), Timestamp(1));
+        let mut aligned = 0;
+        for padding in 0..frame::ALIGN {
+            let folder = tempfile::tempdir().unwrap();
+            let mut block = Block::default();
+            block.push(RecordKind::Quarantined, &[vec![0; padding], forged.clone()].concat());
+            open(&folder).append(PartitionId(0), &mut block, Timestamp(1)).unwrap();
+            // The magic of the only real frame is damaged, so what is behind it is searched.
+            let path = folder.path().join(name_of(Sequence(0)));
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[segment::HEAD_BYTES] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let is_frame = |at: usize| frame::check(&bytes[at..], Salt::default()).is_some();
+            aligned += usize::from((segment::HEAD_BYTES..bytes.len()).step_by(frame::ALIGN).any(is_frame));
+            let log = open(&folder);
+            assert_eq!(log.end(PartitionId(0)), Position(0));
+            assert!(log.find(EventId(666)).unwrap().is_none());
+        }
+        assert_eq!(aligned, 1, "without a salt one of them would be taken for a frame");
+    }
+
+    #[test]
+    fn a_segment_whose_head_is_lost_is_read_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&folder);
+        for number in 0..5 {
+            log.append(PartitionId(0), &mut event(number), Timestamp(1)).unwrap();
+        }
+        drop(log);
+        let path = folder.path().join(name_of(Sequence(0)));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[..segment::HEAD_BYTES].fill(0xff);
+        std::fs::write(&path, &bytes).unwrap();
+        let log = open(&folder);
+        assert_eq!((log.end(PartitionId(0)), log.damage().records_lost), (Position(5), 0));
+        assert!(log.find(EventId(4)).unwrap().is_some());
     }
 
     super::super::conformance::suite!(|folder| super::open(folder));

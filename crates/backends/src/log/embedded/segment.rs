@@ -1,7 +1,7 @@
 //! The segment: one file of frames, named by the number of its first record.
 //!
 //! ```text
-//! magic "BZLOG" 3 bytes 0 · format u32 · crc u32 · first number u64 · tag u64 · made at i64 · zeros to 64
+//! magic "BZLOG" 3 bytes 0 · format u32 · crc u32 · first number u64 · tag u64 · made at i64 · salt u32 · zeros to 64
 //! frames until the end of what was written, then zeros or what a crash left
 //! ```
 
@@ -11,13 +11,13 @@ use model::place::Sequence;
 use model::time::Timestamp;
 
 use super::files::{File, Files, read_whole};
-use super::frame::{self, ALIGN, Head};
+use super::frame::{self, ALIGN, Head, Salt};
 use super::index::Index;
 use crate::log::{Damage, LogError, ReadBlock};
 
 const MAGIC: &[u8; 8] = b"BZLOG\0\0\0";
 /// The format that this version writes. Every earlier one stays readable; a fixture of each is kept.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Where the first frame begins.
 pub const HEAD_BYTES: usize = 64;
 const NAME_DIGITS: usize = 20;
@@ -31,6 +31,8 @@ pub struct SegmentHead {
     pub tag: u64,
     /// When the segment was made.
     pub made: Timestamp,
+    /// With which the checksums of its frames begin.
+    pub salt: Salt,
 }
 
 impl SegmentHead {
@@ -43,6 +45,7 @@ impl SegmentHead {
         out[16..24].copy_from_slice(&self.first.0.to_le_bytes());
         out[24..32].copy_from_slice(&self.tag.to_le_bytes());
         out[32..40].copy_from_slice(&self.made.0.to_le_bytes());
+        out[40..44].copy_from_slice(&self.salt.0.to_le_bytes());
         let crc = checksum(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
         out
@@ -63,7 +66,9 @@ impl SegmentHead {
         if FORMAT < word(8) {
             return Err(LogError::Newer { file: file.to_owned(), found: word(8), known: FORMAT });
         }
-        Ok(Some(Self { first: Sequence(long(16)), tag: long(24), made: Timestamp(long(32) as i64) }))
+        // Format 1 has zeros there, which is no salt.
+        let salt = Salt(word(40));
+        Ok(Some(Self { first: Sequence(long(16)), tag: long(24), made: Timestamp(long(32) as i64), salt }))
     }
 }
 
@@ -104,6 +109,8 @@ pub struct Walk {
     pub appended: Timestamp,
     /// What cannot be read.
     pub damage: Damage,
+    /// The salt of its frames.
+    pub salt: Salt,
 }
 
 /// Walks over the frames of a segment, calling `see` for each; what is behind `limit` (the first number of the next
@@ -115,16 +122,17 @@ pub fn walk(
     limit: Option<Sequence>,
     mut see: impl FnMut(&Head, &ReadBlock),
 ) -> Walk {
-    let mut found = Walk { end_offset: HEAD_BYTES as u64, end: head.first.0, appended: head.made, ..Walk::default() };
+    let (salt, end_offset) = (head.salt, HEAD_BYTES as u64);
+    let mut found = Walk { end_offset, end: head.first.0, appended: head.made, salt, ..Walk::default() };
     let mut at = HEAD_BYTES;
     while at < bytes.len() {
-        let Some((start, frame_head, block)) = next_frame(bytes, at, found.end) else { break };
+        let Some((start, frame_head, block)) = next_frame(bytes, at, found.end, salt) else { break };
         if limit.is_some_and(|it| it <= frame_head.first) {
             break;
         }
         let missing = frame_head.first.0 - found.end;
         let is_gap = at < start || 0 < missing;
-        if is_gap && limit.is_none() && frame_head.continues() && !begins_later(bytes, start, &frame_head) {
+        if is_gap && limit.is_none() && frame_head.continues() && !begins_later(bytes, start, &frame_head, salt) {
             break;
         }
         if at < start {
@@ -154,9 +162,9 @@ pub fn walk(
 ///
 /// Only then were the frames before it synced: without one, a frame that continues an append whose front is missing
 /// is what a crash left of it, and nothing that was acknowledged.
-fn begins_later(bytes: &[u8], start: usize, head: &Head) -> bool {
+fn begins_later(bytes: &[u8], start: usize, head: &Head, salt: Salt) -> bool {
     let (mut at, mut end) = (start + head.frame_bytes(), head.first.0 + u64::from(head.count));
-    while let Some((start, head, _)) = next_frame(bytes, at, end) {
+    while let Some((start, head, _)) = next_frame(bytes, at, end, salt) {
         if !head.continues() {
             return true;
         }
@@ -166,10 +174,10 @@ fn begins_later(bytes: &[u8], start: usize, head: &Head) -> bool {
 }
 
 /// Finds the next undamaged frame at `at` or behind it whose numbers do not go back.
-fn next_frame(bytes: &[u8], at: usize, end: u64) -> Option<(usize, Head, ReadBlock)> {
+fn next_frame(bytes: &[u8], at: usize, end: u64, salt: Salt) -> Option<(usize, Head, ReadBlock)> {
     let mut start = at;
     while start + frame::HEAD_BYTES <= bytes.len() {
-        if let Some(head) = frame::check(&bytes[start..])
+        if let Some(head) = frame::check(&bytes[start..], salt)
             && end <= head.first.0
             && let Some(raw) = frame::unpack(&bytes[start..], &head)
         {
@@ -195,11 +203,11 @@ fn skip_zeros(bytes: &[u8], at: usize) -> usize {
 /// # Errors
 ///
 /// What the system says.
-pub fn read_group(file: &dyn File, group: &super::index::Group) -> std::io::Result<Vec<ReadBlock>> {
+pub fn read_group(file: &dyn File, group: &super::index::Group, salt: Salt) -> std::io::Result<Vec<ReadBlock>> {
     let mut bytes = vec![0; usize::try_from(group.bytes).map_err(std::io::Error::other)?];
     let read = file.read_at(&mut bytes, group.offset)?;
     let (mut at, mut end, mut blocks) = (0, group.first.0, Vec::new());
-    while let Some((start, head, block)) = next_frame(&bytes[..read], at, end) {
+    while let Some((start, head, block)) = next_frame(&bytes[..read], at, end, salt) {
         at = start + head.frame_bytes();
         end = head.first.0 + u64::from(head.count);
         blocks.push(block);

@@ -6,25 +6,39 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::corrupt;
 use crate::store::{Key, Scope, StoreError};
 
+const ADD: &str = "INSERT OR IGNORE INTO keys (name, scope, digest, rate_per_second, created_at, expires_at, last_used_at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const REPLACE: &str = "INSERT INTO keys (name, scope, digest, rate_per_second, created_at, expires_at, last_used_at) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET scope = excluded.scope, \
+                       digest = excluded.digest, rate_per_second = excluded.rate_per_second, \
+                       created_at = excluded.created_at, expires_at = excluded.expires_at, \
+                       last_used_at = CASE WHEN digest = excluded.digest THEN last_used_at ELSE excluded.last_used_at END";
+
 /// Adds a key, or replaces the one of its name when `replaces`; returns whether it is there now.
 pub(super) fn put(connection: &Connection, key: &Key, replaces: bool) -> Result<bool, StoreError> {
-    let verb = if replaces { "REPLACE" } else { "IGNORE" };
-    let sql = format!(
-        "INSERT OR {verb} INTO keys (name, scope, digest, rate_per_second, created_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-    );
     let changed = connection.execute(
-        &sql,
+        if replaces { REPLACE } else { ADD },
         params![
             key.name,
             key.scope.as_str(),
             key.digest,
             key.rate_per_second,
             key.created_at.0,
-            key.expires_at.map(|it| it.0)
+            key.expires_at.map(|it| it.0),
+            key.last_used_at.map(|it| it.0)
         ],
     )?;
     Ok(changed == 1)
+}
+
+/// Notes when keys were last used.
+pub(super) fn note_uses(connection: &Connection, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+    let sql = "UPDATE keys SET last_used_at = ?2 WHERE name = ?1 AND coalesce(last_used_at < ?2, TRUE)";
+    let mut statement = connection.prepare(sql)?;
+    for (name, at) in uses {
+        statement.execute(params![name, at.0])?;
+    }
+    Ok(())
 }
 
 /// Removes a key; returns whether there was one.
@@ -34,8 +48,9 @@ pub(super) fn remove(connection: &Connection, name: &str) -> Result<bool, StoreE
 
 /// Reads all keys, by name.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Key>, StoreError> {
-    let mut statement = connection
-        .prepare("SELECT name, scope, digest, rate_per_second, created_at, expires_at FROM keys ORDER BY name")?;
+    let mut statement = connection.prepare(
+        "SELECT name, scope, digest, rate_per_second, created_at, expires_at, last_used_at FROM keys ORDER BY name",
+    )?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -54,6 +69,7 @@ fn key_of(row: &Row<'_>) -> Result<Key, StoreError> {
         rate_per_second: row.get(3)?,
         created_at: Timestamp(row.get(4)?),
         expires_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        last_used_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
     })
 }
 

@@ -147,6 +147,10 @@ impl Store for SqliteStore {
         self.write(|it| keys::put(it, key, true)).map(|_| ())
     }
 
+    fn note_key_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        self.write(|it| keys::note_uses(it, uses))
+    }
+
     fn remove_key(&self, name: &str) -> Result<bool, StoreError> {
         self.write(|it| keys::remove(it, name))
     }
