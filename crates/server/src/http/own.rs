@@ -274,16 +274,19 @@ fn export_alerts(own: &Own, request: &Request) -> Answer {
     };
     let format = query.get("format").unwrap_or("ndjson");
     let mut out = String::new();
-    let mut see = |alert: &backends::store::StoredAlert| match format {
-        "csv" => out.push_str(&console::csv::row(alert)),
-        "canonical" => {
-            out.push_str(&console::alerts::alert_canonical(&alert.alert, own.log_tag));
-            out.push('\n');
+    let mut see = |alert: &backends::store::StoredAlert| {
+        match format {
+            "csv" => out.push_str(&console::csv::row(alert)),
+            "canonical" => {
+                out.push_str(&console::alerts::alert_canonical(&alert.alert, own.log_tag));
+                out.push('\n');
+            }
+            _ => {
+                out.push_str(&console::alerts::alert_json(alert));
+                out.push('\n');
+            }
         }
-        _ => {
-            out.push_str(&console::alerts::alert_json(alert));
-            out.push('\n');
-        }
+        std::ops::ControlFlow::Continue(())
     };
     let read = match format {
         "ndjson" | "csv" | "canonical" => own.store.each_alert(&mut see),
