@@ -262,6 +262,37 @@ async fn one_alert_is_found_by_its_id() {
 }
 
 #[tokio::test]
+async fn an_alert_gets_a_life_with_its_history() {
+    let bench = Bench::new();
+    let other = Alert { id: AlertId(7 << 108), ..alert(7) };
+    bench.raise(&[Alert { id: AlertId(0xabcdef << 104), ..alert(7) }, other.clone()]);
+    bench.raise(&[Alert { id: AlertId(other.id.0 + 1), ..other }]);
+    let change = async |id: &str, body: &str| {
+        let answer = bench.call(Method::POST, &format!("/v1/alerts/{id}"), body).await;
+        (answer.status.as_u16(), serde_json::from_slice::<Value>(&answer.body).unwrap())
+    };
+    let id = AlertId(0xabcdef << 104).to_string();
+    let (status, body) = change("abcdef", r#"{"status":"closed","note":"a test of ours"}"#).await;
+    assert_eq!((status, &body["status"], &body["id"]), (200, &json!("closed"), &json!(id)));
+    let entry = &body["history"][0];
+    let expected = json!(["anonymous", "new", "closed", "a test of ours"]);
+    assert_eq!(json!([entry["actor"], entry["from"], entry["to"], entry["note"]]), expected);
+    assert_eq!(bench.get(&format!("/v1/alerts/{id}")).await.1, body);
+    assert_eq!(change(&id, r#"{"status":"new"}"#).await.1["history"].as_array().unwrap().len(), 2);
+    for (id, body, expected) in [
+        ("abcdee", r#"{"status":"new"}"#, 404),
+        ("no-such-alert", r#"{"status":"new"}"#, 404),
+        ("000070", r#"{"status":"new"}"#, 409),
+        ("abcdef", r#"{"status":"gone"}"#, 422),
+        ("abcdef", r#"{"status":"new","by":"me"}"#, 422),
+        ("abcdef", "closed", 400),
+    ] {
+        assert_eq!(change(id, body).await.0, expected, "{id} {body}");
+    }
+    assert_eq!(bench.get("/v1/alerts/abcdef").await.1["history"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn events_are_searched_paged_and_read_one_by_one() {
     let bench = Bench::new();
     let text = |number: u32| format!(r#"{{"client_ip":"2001:db8::a1","message":"m","number":{number}}}"#);

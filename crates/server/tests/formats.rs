@@ -138,3 +138,24 @@ fn a_server_goes_on_with_every_format() {
         copied.check_alerts();
     }
 }
+
+#[test]
+fn an_alert_of_every_format_can_be_closed_and_opened_again() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        let id = copied.expected[0]["id"].as_str().unwrap();
+        let short = &id[..12];
+        assert!(copied.run(&["alerts", "close", short, "--note", "our own scanner"]).contains(": closed"));
+        let why = copied.run(&["why", short]);
+        assert!(why.contains("command: new to closed: our own scanner"), "{why}");
+        let opened = copied.json(&["alerts", "reopen", short, id, "--output", "json"]);
+        assert_eq!(opened["items"][1]["status"], "new");
+        assert_eq!(copied.json(&["why", id, "--output", "json"])["history"].as_array().unwrap().len(), 2);
+        let output = copied.command(&["alerts", "ack", "ffffffffffff", short]).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), false));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("`ffffffffffff`: there is no such alert"));
+        for wrong in [&["alerts", "close"][..], &["alerts", "burn", id], &["alerts", "--note", "x"]] {
+            assert_eq!(copied.command(wrong).output().unwrap().status.code(), Some(64), "{wrong:?}");
+        }
+    }
+}

@@ -82,10 +82,7 @@ impl Service {
         let id = self.next_id();
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));
         let answer = match self.route_of(request.method(), request.uri().path()) {
-            Ok((route, parameters)) => {
-                let caller = Caller::Key(Arc::from("console"));
-                self.run(route, parameters, caller, request, peer, &id).await
-            }
+            Ok((route, parameters)) => self.run(route, parameters, Caller::Owner, request, peer, &id).await,
             Err(answer) => answer,
         };
         finish(answer, &id, false)
@@ -103,7 +100,7 @@ impl Service {
                     headers: hyper::HeaderMap::new(),
                     body: body.into(),
                     peer: SocketAddr::from(([127, 0, 0, 1], 0)),
-                    caller: Caller::Key(Arc::from("console")),
+                    caller: Caller::Owner,
                     parameters,
                     id: self.next_id(),
                 };
