@@ -179,7 +179,9 @@ fn quarantined() -> Value {
         ("reason", text()),
         ("received", time()),
         ("record", text()),
-        ("record_bytes", count()),
+        ("record_bytes", json!({"type": ["integer", "null"], "minimum": 0})),
+        ("kept_bytes", count()),
+        ("is_whole", json!({"type": "boolean"})),
         ("is_cut", json!({"type": "boolean"})),
     ])
 }
@@ -198,7 +200,6 @@ fn replay_result() -> Value {
     object([
         ("taken", count()),
         ("duplicate", count()),
-        ("empty", count()),
         ("unreadable", json!({"type": "array", "items": unreadable})),
         ("unreadable_total", count()),
         ("unknown", json!({"type": "array", "items": count()})),
