@@ -33,6 +33,7 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
+use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner, tls_acceptor};
 use crate::http::own::{self, Own};
 use crate::http::service::Service;
@@ -114,6 +115,7 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         auth: auth.clone(),
         is_tls,
         log_tag: core.log.tag(),
+        exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body));

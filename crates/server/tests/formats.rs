@@ -61,12 +61,19 @@ impl Copied {
 
     /// Starts a server over the folder, waits until it serves, and stops it.
     fn serve(&self) {
+        self.serve_while(|| ());
+    }
+
+    /// The same, and calls `work` in between.
+    fn serve_while<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
         let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         assert!(lines.any(|it| it.unwrap().contains("listening on http://")), "the server did not start");
+        let done = work();
         kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
         assert!(server.wait().unwrap().success());
+        done
     }
 
     /// The alerts as they are exported hold everything that they held when the folder was made.
@@ -157,5 +164,20 @@ fn an_alert_of_every_format_can_be_closed_and_opened_again() {
         for wrong in [&["alerts", "close"][..], &["alerts", "burn", id], &["alerts", "--note", "x"]] {
             assert_eq!(copied.command(wrong).output().unwrap().status.code(), Some(64), "{wrong:?}");
         }
+    }
+}
+
+#[test]
+fn a_running_server_is_asked_and_says_the_same() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        let commands: [&[&str]; 3] =
+            [&["export", "alerts"], &["export", "alerts", "--canonical"], &["export", "alerts", "--format", "csv"]];
+        let run_all = || commands.map(|it| copied.run(it));
+        let without = run_all();
+        assert_eq!(copied.serve_while(run_all), without);
+        let id = copied.expected[0]["id"].as_str().unwrap();
+        copied.serve_while(|| copied.run(&["alerts", "ack", &id[..8]]));
+        assert_eq!(copied.json(&["why", id, "--output", "json"])["status"], "acknowledged");
     }
 }

@@ -240,8 +240,7 @@ pub(crate) fn export(arguments: lexopt::Parser) -> Result<u8, Failure> {
         format = "canonical".to_owned();
     }
     let client = flags.client()?;
-    let reply = client.get(&format!("/v1/export/alerts?format={format}"))?.expect_success();
+    let written = client.stream(&format!("/v1/export/alerts?format={format}"), &mut terminal::write);
     client.finish();
-    terminal::print(&String::from_utf8_lossy(&reply?.body))?;
-    Ok(0)
+    written.map(|()| 0)
 }

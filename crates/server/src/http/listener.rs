@@ -21,6 +21,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::outgoing::Outgoing;
 use super::service::Service;
 use crate::config::Tls;
 use crate::failure::Failure;
@@ -172,7 +173,7 @@ async fn answer(
     service: Arc<Service>,
     peer: Option<SocketAddr>,
     request: hyper::Request<hyper::body::Incoming>,
-) -> Result<hyper::Response<http_body_util::Full<bytes::Bytes>>, Infallible> {
+) -> Result<hyper::Response<Outgoing>, Infallible> {
     Ok(match peer {
         Some(peer) => service.answer(request, peer).await,
         None => service.answer_owner(request).await,

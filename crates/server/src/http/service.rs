@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -21,6 +20,7 @@ use web::body::{self, BodyError, BodyLimits, Room};
 use web::route::{Caller, Found, Permission, Request, Route, find};
 
 use super::auth::{Auth, Refused};
+use super::outgoing::Outgoing;
 
 /// How large a body of a refused request is read and thrown away.
 const DRAINED_BYTES_MAX: u64 = 64 << 10;
@@ -61,7 +61,7 @@ impl Service {
         self: Arc<Self>,
         request: hyper::Request<Incoming>,
         peer: SocketAddr,
-    ) -> hyper::Response<Full<Bytes>> {
+    ) -> hyper::Response<Outgoing> {
         let id = self.next_id();
         let is_head = request.method() == Method::HEAD;
         let answer = match self.admit(&request, peer) {
@@ -75,10 +75,7 @@ impl Service {
     }
 
     /// Answers a request that came over the socket in the data folder: whoever can open it may do everything.
-    pub(crate) async fn answer_owner(
-        self: Arc<Self>,
-        request: hyper::Request<Incoming>,
-    ) -> hyper::Response<Full<Bytes>> {
+    pub(crate) async fn answer_owner(self: Arc<Self>, request: hyper::Request<Incoming>) -> hyper::Response<Outgoing> {
         let id = self.next_id();
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));
         let answer = match self.route_of(request.method(), request.uri().path()) {
@@ -243,8 +240,13 @@ fn body_refusal(error: BodyError) -> Answer {
 }
 
 /// Turns an answer into a response. What tells of events is never kept by a cache.
-fn finish(answer: Answer, id: &str, is_head: bool) -> hyper::Response<Full<Bytes>> {
-    let mut response = hyper::Response::new(Full::new(if is_head { Bytes::new() } else { answer.body }));
+fn finish(answer: Answer, id: &str, is_head: bool) -> hyper::Response<Outgoing> {
+    let body = match answer.stream {
+        _ if is_head => Outgoing::whole(Bytes::new()),
+        Some(stream) => Outgoing::made_by(stream),
+        None => Outgoing::whole(answer.body),
+    };
+    let mut response = hyper::Response::new(body);
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(hyper::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
