@@ -35,6 +35,26 @@ pub(crate) struct Service {
     pub(crate) limits: BodyLimits,
     pub(crate) room: Room,
     ids: RequestIds,
+    in_flight: InFlight,
+}
+
+/// How many requests of the network are being answered; shared with whoever shows it.
+pub(crate) type InFlight = Arc<AtomicU64>;
+
+/// Counts one request for as long as it is there.
+struct Counted(InFlight);
+
+impl Counted {
+    fn new(in_flight: &InFlight) -> Self {
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(in_flight.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Ids of requests: different in every start, and rising.
@@ -44,7 +64,13 @@ struct RequestIds {
 }
 
 impl Service {
-    pub(crate) fn new(routes: Vec<Route>, auth: Arc<Auth>, ingest: Arc<Ingest>, limits: BodyLimits) -> Self {
+    pub(crate) fn new(
+        routes: Vec<Route>,
+        auth: Arc<Auth>,
+        ingest: Arc<Ingest>,
+        limits: BodyLimits,
+        in_flight: InFlight,
+    ) -> Self {
         let start = format!("{:x}", now().0 / 1_000_000);
         Self {
             routes,
@@ -53,6 +79,7 @@ impl Service {
             limits,
             room: Room::default(),
             ids: RequestIds { start, count: AtomicU64::new(0) },
+            in_flight,
         }
     }
 
@@ -62,6 +89,7 @@ impl Service {
         request: hyper::Request<Incoming>,
         peer: SocketAddr,
     ) -> hyper::Response<Outgoing> {
+        let _counted = Counted::new(&self.in_flight);
         let id = self.next_id();
         let is_head = request.method() == Method::HEAD;
         let answer = match self.admit(&request, peer) {
