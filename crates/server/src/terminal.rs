@@ -32,6 +32,12 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Says how many of a thing there are: `1 alert`, `2 alerts`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{ending}")
+}
+
 /// Writes to stderr.
 pub(crate) fn complain(text: &str) {
     // Nobody is left to be told.
@@ -68,6 +74,11 @@ mod tests {
         for text in ["\x1b[2J", "a\r\nb", "\u{202e}gnp", "\u{85}", "\0"] {
             assert!(line(text).chars().all(|it| it.is_ascii_graphic() || it == ' '), "{text:?}");
         }
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!([0, 1, 2].map(|it| counted(it, "alert")), ["0 alerts", "1 alert", "2 alerts"]);
     }
 
     #[test]

@@ -161,7 +161,8 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
         terminal::line(alert["entity"]["value"].as_str().unwrap_or("-"))
     ));
     out.push_str(&format!("  what      {}\n", text("details")));
-    out.push_str(&format!("  when      {} to {}, {} events\n", text("first_seen"), text("last_seen"), alert["count"]));
+    let events = terminal::counted(alert["count"].as_u64().unwrap_or_default(), "event");
+    out.push_str(&format!("  when      {} to {}, {events}\n", text("first_seen"), text("last_seen")));
     out.push_str(&format!(
         "  rule      {} (version {}): {}\n",
         text("rule_id"),
@@ -176,7 +177,7 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
         }
     }
     let evidence = alert["evidence"].as_array().cloned().unwrap_or_default();
-    out.push_str(&format!("  evidence, {} of {} events\n", evidence.len().min(EVIDENCE_SHOWN), alert["count"]));
+    out.push_str(&format!("  evidence, {} of {events}\n", evidence.len().min(EVIDENCE_SHOWN)));
     for id in evidence.iter().filter_map(Value::as_str).take(EVIDENCE_SHOWN) {
         out.push_str(&format!("    {}\n", event_line(client, id)?));
     }

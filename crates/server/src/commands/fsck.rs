@@ -66,9 +66,10 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
         }
         let verdict = if is_healthy { "healthy" } else { "damaged" };
         out.push_str(&format!(
-            "{}: {verdict}, {alerts} alerts, {} records lost\n",
+            "{}: {verdict}, {}, {} lost\n",
             config.data.display(),
-            damage.records_lost
+            terminal::counted(alerts, "alert"),
+            terminal::counted(damage.records_lost, "record")
         ));
         terminal::print(&out)?;
     }
