@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use normalize::framing::{Framer, Framing};
+use normalize::framing::{Framer, Framing, Unframed};
 
 fn records(framing: Framing, pieces: &[&[u8]]) -> Vec<(u64, Option<Vec<u8>>)> {
     let (mut framer, mut found) = (Framer::new(framing, 0), Vec::new());
-    let mut sink = |offset: u64, record: Result<&[u8], _>| found.push((offset, record.ok().map(<[u8]>::to_vec)));
+    let mut sink = |offset: u64, record: Result<&[u8], Unframed<'_>>| found.push((offset, record.ok().map(<[u8]>::to_vec)));
     pieces.iter().for_each(|it| framer.push(it, &mut sink));
     framer.finish(&mut sink);
     found

@@ -28,8 +28,9 @@ pub struct Inspector {
 #[derive(Debug, Default)]
 pub struct Scratch {
     value: ValueScratch,
-    /// Hashes of header values in which nothing stood out. The key of the hash is random, so nobody makes one that is here.
-    clean: Vec<u64>,
+    /// Hashes of header values in which nothing stood out, and who such a user agent is. The key of the hash is random, so
+    /// nobody makes one that is here.
+    clean: Vec<(u64, Client)>,
 }
 
 impl Default for Inspector {
@@ -152,19 +153,21 @@ impl Walk<'_> {
         for header in request.headers {
             let hash = self.inspector.hasher.hash_one((header.name, header.value)) | 1;
             let slot = hash as usize % CLEAN_MAX;
-            if header.name.eq_ignore_ascii_case("user-agent") {
-                client = client_of(&header.value.to_ascii_lowercase());
-            }
-            if self.scratch.clean.get(slot) == Some(&hash) {
+            let is_agent = header.name.eq_ignore_ascii_case("user-agent");
+            if let Some((_, known)) = self.scratch.clean.get(slot).filter(|it| it.0 == hash) {
+                client = if is_agent { *known } else { client };
                 continue;
+            }
+            if is_agent {
+                client = client_of(&header.value.to_ascii_lowercase());
             }
             let before = self.report.findings.len();
             self.header(header.name, header.value);
             if self.report.findings.len() == before {
                 if self.scratch.clean.is_empty() {
-                    self.scratch.clean.resize(CLEAN_MAX, 0);
+                    self.scratch.clean.resize(CLEAN_MAX, (0, Client::Silent));
                 }
-                self.scratch.clean[slot] = hash;
+                self.scratch.clean[slot] = (hash, if is_agent { client } else { Client::Silent });
             }
         }
         if client == Client::Scanner {

@@ -131,6 +131,20 @@ pub struct Finding {
     pub score: u32,
 }
 
+impl Finding {
+    /// Family and check, as `sqli/sql-union`: what lists and exceptions name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.family.as_str(), self.check)
+    }
+
+    /// The finding in a sentence: `sqli/sql-union in query argument `q`: 1' union select`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("{} in {}: {}", self.name(), self.place, self.excerpt)
+    }
+}
+
 /// How many bytes of a value a finding shows.
 pub const EXCERPT_MAX: usize = 160;
 /// The attack score at which a request is taken for an attack.

@@ -1,4 +1,4 @@
-//! The lists of alerts, `/alerts` and `/v1/alerts`, and one alert.
+//! The lists of alerts, `/alerts` and `/v1/alerts`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,6 @@ use backends::store::{AlertCursor, AlertQuery};
 use hyper::StatusCode;
 use hyper::header::LINK;
 use model::entity::parse_ip;
-use model::id::AlertId;
 use model::severity::Severity;
 use model::time::Timestamp;
 use serde_json::json;
@@ -135,20 +134,6 @@ fn answer_of(list: List, query: &Query, items: &[String], next: Option<&str>) ->
             let link = format!("</alerts?{}>; rel=\"next\"", query.with("cursor", next));
             Answer::new(StatusCode::OK, JSON, array(items)).with(LINK, &link)
         }
-    }
-}
-
-/// Answers one alert.
-pub(crate) async fn one(state: Arc<Console>, request: Request) -> Answer {
-    if let Err(bad) = Query::of(&request.query, &[]) {
-        return Answer::bad_parameter(&bad);
-    }
-    let unknown = || Answer::problem(StatusCode::NOT_FOUND, "there is no such alert");
-    let Some(id) = AlertId::from_text(request.parameter()) else { return unknown() };
-    match state.read(move |state| Ok(state.store.alert(id)?.as_ref().map(alert_json))).await {
-        Ok(Some(alert)) => Answer::new(StatusCode::OK, JSON, alert),
-        Ok(None) => unknown(),
-        Err(error) => error.problem(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! An alert as JSON text: the object of `/v1`, the object of `/alerts`, the canonical line.
 
-use backends::store::StoredAlert;
+use backends::store::{StatusChange, StoredAlert};
 use model::alert::Alert;
 use model::entity::Entity;
 use model::time::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::object::ObjectWriter;
+use crate::object::{ObjectWriter, array};
 
 /// Writes an alert in the form of `GET /v1/alerts/{id}`.
 ///
@@ -17,6 +17,27 @@ pub fn alert_json(stored: &StoredAlert) -> String {
     let mut object = ObjectWriter::new();
     write_alert(&mut object, &stored.alert);
     write_times(&mut object, stored);
+    object.end()
+}
+
+/// Writes an alert with what was done with it: [`alert_json`] with `history`, oldest first.
+#[must_use]
+pub fn alert_with_history_json(stored: &StoredAlert, history: &[StatusChange]) -> String {
+    let mut object = ObjectWriter::new();
+    write_alert(&mut object, &stored.alert);
+    write_times(&mut object, stored);
+    let history: Vec<String> = history.iter().map(change_of).collect();
+    object.raw("history", array(&history));
+    object.end()
+}
+
+fn change_of(change: &StatusChange) -> String {
+    let mut object = ObjectWriter::new();
+    object.plain("at", change.at);
+    object.text("actor", &change.actor);
+    object.text("from", change.before.as_str());
+    object.text("to", change.after.as_str());
+    object.text("note", &change.note);
     object.end()
 }
 

@@ -10,6 +10,7 @@ mod cursor;
 mod events;
 mod health;
 mod ledger;
+mod life;
 mod metrics;
 mod object;
 mod quarantine;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use backends::log::Damage;
 use hyper::StatusCode;
+use pipeline::ingest::Queued;
 use pipeline::ledger::{Book, Counts};
 use web::answer::Answer;
 use web::route::Request;
@@ -32,6 +33,7 @@ struct Measured {
     status: Status,
     book: Book,
     queue: (usize, usize),
+    queued: BTreeMap<String, Queued>,
     log_bytes: u64,
     damage: Damage,
     resident_bytes: Option<u64>,
@@ -50,6 +52,7 @@ fn measure(state: &Console) -> Measured {
         status: (state.status)(),
         book: state.ledger.book().clone(),
         queue: state.ingest.depth(),
+        queued: state.ingest.queued(),
         log_bytes: state.log.size_bytes(),
         damage: state.log.damage(),
         resident_bytes: resident_bytes(),
@@ -85,9 +88,36 @@ fn intake(page: &mut Exposition, measured: &Measured) {
     page.single("bartizan_ingest_refused_requests_total", "counter", counter, measured.book.refused_requests);
     page.single("bartizan_ingest_queue_depth", "gauge", "Submissions that wait to be written.", measured.queue.0);
     page.single("bartizan_ingest_queue_bytes", "gauge", "Bytes that wait to be written.", measured.queue.1);
+    waiting(page, measured);
     page.single("bartizan_log_size_bytes", "gauge", "The size of the log.", measured.log_bytes);
     let damaged = "Places of the log that cannot be read.";
     page.single("bartizan_log_damaged_places", "gauge", damaged, measured.damage.damaged_places);
+}
+
+/// What waits of each input: to be written, and to be detected on.
+fn waiting(page: &mut Exposition, measured: &Measured) {
+    let labelled: Vec<String> = labelled_inputs(&measured.book).into_keys().collect();
+    let known = |input: &str| {
+        let label = label_of_input(input);
+        if labelled.contains(&label) { label } else { OTHER.to_owned() }
+    };
+    let mut queued: BTreeMap<String, Queued> = labelled.iter().map(|it| (it.clone(), Queued::default())).collect();
+    for (input, more) in &measured.queued {
+        let sum = queued.entry(known(input)).or_default();
+        sum.submissions += more.submissions;
+        sum.oldest = sum.oldest.max(more.oldest);
+    }
+    let (depth, oldest) = ("bartizan_input_queued_submissions", "bartizan_input_queued_oldest_seconds");
+    page.family(depth, "gauge", "Submissions that wait to be written, by input.");
+    queued.iter().for_each(|(input, it)| page.sample(depth, &[("input", input)], it.submissions));
+    page.family(oldest, "gauge", "How long the oldest submission waits to be written, by input.");
+    queued.iter().for_each(|(input, it)| page.sample(oldest, &[("input", input)], it.oldest.as_secs_f64()));
+    let lag = "bartizan_input_lag_events";
+    page.family(lag, "gauge", "Events that are stored and not yet through detection, by input.");
+    let pending = measured.book.pending.iter().map(|(input, count)| (known(input), *count));
+    for (input, count) in summed(pending) {
+        page.sample(lag, &[("input", &input)], count);
+    }
 }
 
 fn detection(page: &mut Exposition, measured: &Measured) {
@@ -271,8 +301,11 @@ mod tests {
         for (input, stored) in [("shop", 1), ("/var/log/a/access.log", 2), ("/srv/b/access.log", 3), ("a\"b\nc", 4)] {
             book.inputs.insert(input.into(), Counts { stored, ..Counts::default() });
         }
+        book.pending.insert("/var/log/a/access.log".into(), 2);
         let damage = Damage::default();
-        Measured { status, book, queue: (1, 2), log_bytes: 3, damage, resident_bytes: Some(4096) }
+        let queued = Queued { submissions: 3, oldest: Duration::from_millis(1500) };
+        let queued = BTreeMap::from([("shop".to_owned(), queued)]);
+        Measured { status, book, queue: (1, 2), queued, log_bytes: 3, damage, resident_bytes: Some(4096) }
     }
 
     #[track_caller]
@@ -285,6 +318,10 @@ mod tests {
     fn counts_are_shown_under_their_names() {
         check("bartizan_ingest_records_total{input=\"shop\",outcome=\"stored\"} 1");
         check("bartizan_detected_events_total 9");
+        check("bartizan_input_queued_submissions{input=\"shop\"} 3");
+        check("bartizan_input_queued_oldest_seconds{input=\"shop\"} 1.5");
+        check("bartizan_input_queued_oldest_seconds{input=\"file:access.log\"} 0");
+        check("bartizan_input_lag_events{input=\"file:access.log\"} 2");
         check("bartizan_alerts_total{rule=\"bruteforce\",severity=\"high\"} 2");
         check("rtg_alerts_total{detector=\"threshold\",severity=\"high\"} 2");
         check("rtg_ingest_total 10");

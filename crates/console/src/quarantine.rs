@@ -87,7 +87,9 @@ fn shown(entry: &Entry, chars_max: usize) -> Value {
         "reason": it.reason,
         "received": it.received.to_string(),
         "record": cut.map_or(&*text, |end| &text[..end]),
-        "record_bytes": it.record.len(),
+        "record_bytes": it.bytes,
+        "kept_bytes": it.record.len(),
+        "is_whole": it.is_whole(),
         "is_cut": cut.is_some(),
     })
 }
@@ -97,7 +99,6 @@ fn shown(entry: &Entry, chars_max: usize) -> Value {
 struct Replayed {
     taken: u64,
     duplicate: u64,
-    empty: u64,
     unreadable: Vec<(u64, String)>,
     unknown: Vec<u64>,
     remaining: u64,
@@ -126,7 +127,6 @@ fn answer_of(replayed: &Replayed) -> Answer {
     let body = json!({
         "taken": replayed.taken,
         "duplicate": replayed.duplicate,
-        "empty": replayed.empty,
         "unreadable": named.map(|(id, reason)| json!({"id": id, "reason": reason})).collect::<Vec<_>>(),
         "unreadable_total": replayed.unreadable.len(),
         "unknown": replayed.unknown.iter().take(NAMED_MAX).collect::<Vec<_>>(),
@@ -227,12 +227,8 @@ impl Batch {
     fn add(&mut self, id: u64, record: &Quarantined, replayed: &mut Replayed) {
         let submission = self.inputs.entry(record.input.clone()).or_default();
         match read_again(id, record, &mut submission.events.bytes) {
-            Ok(read) => {
-                if read == Read::Event {
-                    submission.events.close();
-                } else {
-                    replayed.empty += 1;
-                }
+            Ok(()) => {
+                submission.events.close();
                 submission.resolved.push(id);
                 self.records += 1;
                 self.bytes += record.record.len();
@@ -268,21 +264,42 @@ impl Batch {
 }
 
 /// Reads a record as it would be read today, with the receipt that it had; its id is derived from its number.
-fn read_again(id: u64, record: &Quarantined, out: &mut Vec<u8>) -> Result<Read, String> {
+///
+/// What comes of it is one event, or the record stays: then nothing that was received goes uncounted.
+fn read_again(id: u64, record: &Quarantined, out: &mut Vec<u8>) -> Result<(), String> {
+    if !record.is_whole() {
+        return Err(not_whole(record));
+    }
     let reading = Reading {
         input: &record.input,
         received: Some(record.received),
         now: record.received,
-        synthetic: false,
+        synthetic: record.synthetic,
         ids: Ids::File { file: ID_SPACE },
     };
     let named = by_name(&record.format).map(Sniffer::pinned);
     if let Some(mut sniffer) = named
-        && let Ok(read) = sniffer.read(&record.record, id, &reading, out)
+        && let Ok(Read::Event) = sniffer.read(&record.record, id, &reading, out)
     {
-        return Ok(read);
+        return Ok(());
     }
-    Sniffer::new().read(&record.record, id, &reading, out).map_err(|it| it.to_string())
+    match Sniffer::new().read(&record.record, id, &reading, out) {
+        Ok(Read::Event) => Ok(()),
+        Ok(Read::Nothing) => Err("there is no event in it".to_owned()),
+        Err(refusal) => Err(refusal.to_string()),
+    }
+}
+
+fn not_whole(record: &Quarantined) -> String {
+    let kept = record.record.len();
+    let of = record.bytes.map_or_else(|| "whose end was never seen".to_owned(), |it| format!("of {it} bytes"));
+    match kept {
+        0 => format!("nothing was kept of this record {of}, so it cannot be read again; mend it where it came from"),
+        _ => format!(
+            "only the first {kept} bytes were kept of this record {of}, so it cannot be read again; \
+             mend it where it came from"
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::alert_list::List;
 use crate::asset::{Asset, CSS, JS, SVG, asset, assets};
 use crate::page::HTML;
 use crate::state::Console;
-use crate::{alert_list, anomalies, events, health, ledger, metrics, pages, quarantine};
+use crate::{alert_list, anomalies, events, health, ledger, life, metrics, pages, quarantine};
 
 const fn answer(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
     Response { status, about, media_type, schema }
@@ -19,6 +19,7 @@ const fn answer(status: u16, about: &'static str, media_type: &'static str, sche
 
 const BAD: Response = answer(400, "A parameter cannot be used.", PROBLEM, "Problem");
 const MISSING: Response = answer(404, "There is no such thing, or it is no longer kept.", PROBLEM, "Problem");
+const SEVERAL: Response = answer(409, "More than one alert has an id that begins so.", PROBLEM, "Problem");
 const BROKEN: Response = answer(500, "What is stored cannot be read.", PROBLEM, "Problem");
 const AWAY: Response = answer(503, "What is stored cannot be read now.", PROBLEM, "Problem");
 const BAD_004: Response = answer(400, "A parameter cannot be used.", JSON, "Failure");
@@ -75,10 +76,29 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(
                 const { &[answer(200, "A page of alerts, 50 without a limit.", JSON, "AlertPage"), BAD, BROKEN, AWAY] },
             ),
-        Route::get("/v1/alerts/{id}", with(state, alert_list::one))
+        Route::get("/v1/alerts/{id}", with(state, life::one))
             .for_whom(Permission::Read)
-            .about("One alert.")
-            .answers(const { &[answer(200, "The alert.", JSON, "Alert"), BAD, MISSING, BROKEN, AWAY] }),
+            .about("One alert with its history, by its id or the first six digits of it or more.")
+            .answers(
+                const { &[answer(200, "The alert.", JSON, "AlertWithHistory"), BAD, MISSING, SEVERAL, BROKEN, AWAY] },
+            ),
+        Route::post("/v1/alerts/{id}", with(state, life::change))
+            .for_whom(Permission::Admin)
+            .about("Gives an alert a status, and remembers who did. Events that come later leave it as it is.")
+            .with_body("AlertChange")
+            .answers(
+                const {
+                    &[
+                        answer(200, "The alert as it is now.", JSON, "AlertWithHistory"),
+                        BAD,
+                        MISSING,
+                        SEVERAL,
+                        answer(422, "The change cannot be used; `errors` names the fields.", PROBLEM, "Problem"),
+                        BROKEN,
+                        AWAY,
+                    ]
+                },
+            ),
     ]
 }
 

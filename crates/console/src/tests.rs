@@ -262,6 +262,37 @@ async fn one_alert_is_found_by_its_id() {
 }
 
 #[tokio::test]
+async fn an_alert_gets_a_life_with_its_history() {
+    let bench = Bench::new();
+    let other = Alert { id: AlertId(7 << 108), ..alert(7) };
+    bench.raise(&[Alert { id: AlertId(0xabcdef << 104), ..alert(7) }, other.clone()]);
+    bench.raise(&[Alert { id: AlertId(other.id.0 + 1), ..other }]);
+    let change = async |id: &str, body: &str| {
+        let answer = bench.call(Method::POST, &format!("/v1/alerts/{id}"), body).await;
+        (answer.status.as_u16(), serde_json::from_slice::<Value>(&answer.body).unwrap())
+    };
+    let id = AlertId(0xabcdef << 104).to_string();
+    let (status, body) = change("abcdef", r#"{"status":"closed","note":"a test of ours"}"#).await;
+    assert_eq!((status, &body["status"], &body["id"]), (200, &json!("closed"), &json!(id)));
+    let entry = &body["history"][0];
+    let expected = json!(["anonymous", "new", "closed", "a test of ours"]);
+    assert_eq!(json!([entry["actor"], entry["from"], entry["to"], entry["note"]]), expected);
+    assert_eq!(bench.get(&format!("/v1/alerts/{id}")).await.1, body);
+    assert_eq!(change(&id, r#"{"status":"new"}"#).await.1["history"].as_array().unwrap().len(), 2);
+    for (id, body, expected) in [
+        ("abcdee", r#"{"status":"new"}"#, 404),
+        ("no-such-alert", r#"{"status":"new"}"#, 404),
+        ("000070", r#"{"status":"new"}"#, 409),
+        ("abcdef", r#"{"status":"gone"}"#, 422),
+        ("abcdef", r#"{"status":"new","by":"me"}"#, 422),
+        ("abcdef", "closed", 400),
+    ] {
+        assert_eq!(change(id, body).await.0, expected, "{id} {body}");
+    }
+    assert_eq!(bench.get("/v1/alerts/abcdef").await.1["history"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn events_are_searched_paged_and_read_one_by_one() {
     let bench = Bench::new();
     let text = |number: u32| format!(r#"{{"client_ip":"2001:db8::a1","message":"m","number":{number}}}"#);
@@ -304,6 +335,8 @@ fn unread(place: &str, record: &str) -> Quarantined {
         reason: "no format reads it".into(),
         received: NOON,
         record: record.as_bytes().to_vec(),
+        bytes: Some(record.len() as u64),
+        synthetic: false,
     }
 }
 
@@ -330,14 +363,44 @@ async fn quarantine_is_listed_and_replayed_once() {
     assert_eq!((&first["taken"], &first["unknown"]), (&json!(1), &json!([99])));
     assert_eq!(first["unreadable"][0]["id"], json!(nonsense));
     let (_, second) = replay(r#"{"all":true}"#).await;
-    let counts = ["taken", "empty", "unreadable_total", "remaining"].map(|it| second[it].as_u64().unwrap());
-    assert_eq!(counts, [0, 1, 1, 0]);
-    for gone in [empty, readable] {
-        assert_eq!(bench.get(&format!("/v1/quarantine/{gone}")).await.0, 404);
+    let counts = ["taken", "unreadable_total", "remaining"].map(|it| second[it].as_u64().unwrap());
+    assert_eq!(counts, [0, 2, 0]);
+    for (id, status) in [(readable, 404), (empty, 200), (nonsense, 200)] {
+        assert_eq!(bench.get(&format!("/v1/quarantine/{id}")).await.0, status);
     }
     let total = bench.ledger.book().total();
-    assert_eq!((total.stored, total.quarantined, total.received()), (1, 1, 2));
+    assert_eq!((total.stored, total.quarantined, total.received()), (1, 2, 3));
     assert_eq!(bench.get("/v1/events?entity=198.18.4.4").await.1["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_whole_stays_in_quarantine_and_what_is_synthetic_stays_synthetic() {
+    let bench = Bench::new();
+    let line = r#"198.18.4.5 - - [20/Nov/2026:11:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "-""#;
+    let cut = Quarantined { bytes: Some(300_000), ..unread("offset 0", line) };
+    let endless = Quarantined { bytes: None, ..unread("offset 300", line) };
+    let lost = Quarantined { bytes: None, ..unread("offset 600", "") };
+    let demo = Quarantined { synthetic: true, ..unread("offset 900", line) };
+    let quarantined = vec![cut, endless, lost, demo];
+    let submission = Submission { input: "/var/log/app.log".into(), quarantined, ..Submission::default() };
+    bench.ingest.submit(submission).await.unwrap();
+    let answer = bench.call(Method::POST, "/v1/quarantine/replay", r#"{"all":true}"#).await;
+    let replayed: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&replayed["taken"], &replayed["unreadable_total"]), (&json!(1), &json!(3)));
+    let reasons: Vec<_> = replayed["unreadable"].as_array().unwrap().iter().map(|it| it["reason"].as_str()).collect();
+    for (reason, expected) in reasons.iter().zip(["of 300000 bytes", "end was never seen", "nothing was kept"]) {
+        assert!(reason.unwrap().contains(expected), "{reason:?}");
+    }
+    let total = bench.ledger.book().total();
+    assert_eq!((total.stored, total.quarantined, total.received()), (1, 3, 4));
+    let (_, events) = bench.get("/v1/events?entity=198.18.4.5").await;
+    assert_eq!(events["items"][0]["synthetic"], json!(true));
+    let (_, listed) = bench.get("/v1/quarantine").await;
+    let first = &listed["items"][2];
+    assert_eq!(
+        json!([first["record_bytes"], first["kept_bytes"], first["is_whole"]]),
+        json!([300_000, line.len(), false])
+    );
 }
 
 #[tokio::test]

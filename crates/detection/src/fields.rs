@@ -7,6 +7,11 @@ use model::event::{EventView, Original, TextField};
 use model::json::{self, RawText};
 use sigma::event::{FieldId, Fields, Value};
 
+use crate::inspection::{Inspection, Said};
+
+/// The field with which the gateway says that it has inspected a request.
+const INSPECTED: &str = "http.inspected";
+
 /// Where the values of a field name come from, found out once a rule set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Accessor {
@@ -16,6 +21,8 @@ enum Accessor {
     ResponseBytes,
     PathStem,
     PathQuery,
+    /// What inspection says of the request, unless the event brings it.
+    Inspected(Said, Dynamic),
     Dynamic(Dynamic),
 }
 
@@ -93,6 +100,7 @@ fn accessor_of(name: &str) -> Accessor {
         "response_bytes" | "sc-bytes" => Accessor::ResponseBytes,
         "cs-uri-stem" => Accessor::PathStem,
         "cs-uri-query" => Accessor::PathQuery,
+        _ if let Some(said) = Said::of(name) => Accessor::Inspected(said, dynamic),
         _ => match ALIASES.iter().find(|it| it.0 == name) {
             Some((_, field)) => Accessor::Text(*field, dynamic),
             None => Accessor::Dynamic(dynamic),
@@ -106,6 +114,7 @@ pub struct MemberIndex {
     /// Key and value, as places in the original text.
     members: Vec<(Range<u32>, Range<u32>)>,
     is_built: bool,
+    inspection: Inspection,
 }
 
 /// An event as the rules see it.
@@ -120,6 +129,7 @@ impl<'a> EventFields<'a> {
     #[must_use]
     pub fn new(view: &'a EventView<'a>, accessors: &'a Accessors, index: &'a mut MemberIndex) -> Self {
         index.is_built = false;
+        index.inspection.forget();
         Self { view, accessors, index: RefCell::new(index) }
     }
 
@@ -137,6 +147,23 @@ impl<'a> EventFields<'a> {
         }
         let Some((first, rest)) = dynamic.path.split_first().filter(|it| !it.1.is_empty()) else { return false };
         self.member(text, first).is_some_and(|value| show_path(value, rest, see).is_present)
+    }
+
+    /// Shows what inspection says of the request that the event tells of; it is inspected once, when a rule first asks.
+    fn visit_inspected(&self, said: Said, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        let mut index = self.index.borrow_mut();
+        index.inspection.visit(self.view, said, see)
+    }
+
+    /// Whether the gateway inspected the request: it saw all of it, we see what a log has.
+    fn is_inspected(&self) -> bool {
+        let inspected = Dynamic { name: INSPECTED.to_owned(), path: vec!["http".to_owned(), "inspected".to_owned()] };
+        let mut is_true = false;
+        self.visit_dynamic(&inspected, &mut |it| {
+            is_true = matches!(it, Value::Bool(true) | Value::Text("true"));
+            true
+        });
+        is_true
     }
 
     fn build_index(&self, text: &str) {
@@ -247,6 +274,13 @@ impl Fields for EventFields<'_> {
                 let Some(bytes) = self.view.response_bytes else { return false };
                 see(Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)));
                 return true;
+            }
+            Accessor::Inspected(said, dynamic) => {
+                // The event's own word first; that it was inspected matters only where we would say something.
+                return self.visit_dynamic(dynamic, see)
+                    || (self.index.borrow_mut().inspection.says(self.view, *said)
+                        && !self.is_inspected()
+                        && self.visit_inspected(*said, see));
             }
             Accessor::Dynamic(dynamic) => return self.visit_dynamic(dynamic, see),
         };

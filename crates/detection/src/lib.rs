@@ -7,6 +7,7 @@ pub mod correlation;
 pub mod engine;
 pub mod fields;
 pub mod fold;
+mod inspection;
 pub mod registry;
 pub mod rules;
 pub mod snapshot;

@@ -18,8 +18,20 @@ pub struct Quarantined {
     pub reason: String,
     /// When we got it.
     pub received: Timestamp,
-    /// The record as it was received; its beginning when it was too long.
+    /// The record as it was received; its beginning when it is not kept whole.
     pub record: Vec<u8>,
+    /// How long it was, in bytes; `None` when its end was never seen.
+    pub bytes: Option<u64>,
+    /// Whether it is demo or self-test data.
+    pub synthetic: bool,
+}
+
+impl Quarantined {
+    /// Whether all of it is kept, so that it can be read again.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.bytes == Some(self.record.len() as u64)
+    }
 }
 
 /// Encoded events, one behind the other.

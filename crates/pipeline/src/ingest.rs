@@ -1,7 +1,7 @@
 //! Dedupe, append, acknowledge: one thread takes what the doors submit, appends it in one write and one sync, and only
 //! then answers. While it syncs, the next group gathers.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,7 +33,17 @@ fn bytes_of(submission: &Submission) -> usize {
     submission.events.bytes.len() + submission.quarantined.iter().map(|it| it.record.len()).sum::<usize>()
 }
 
+/// What of one input waits to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// How many submissions.
+    pub submissions: u64,
+    /// How long the oldest has waited.
+    pub oldest: Duration,
+}
+
 struct Waiting {
+    since: Instant,
     submission: Submission,
     answer: oneshot::Sender<Result<Receipt, IngestError>>,
 }
@@ -103,6 +113,19 @@ impl Ingest {
         (queue.waiting.len(), queue.bytes)
     }
 
+    /// What waits, by input. The group that is being written is no part of it.
+    #[must_use]
+    pub fn queued(&self) -> BTreeMap<String, Queued> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inputs: BTreeMap<String, Queued> = BTreeMap::new();
+        for waiting in &queue.waiting {
+            let input = inputs.entry(waiting.submission.input.to_string()).or_default();
+            input.submissions += 1;
+            input.oldest = input.oldest.max(waiting.since.elapsed());
+        }
+        inputs
+    }
+
     /// Why the log cannot be written now, if it cannot.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -129,7 +152,7 @@ impl Ingest {
             return Err(IngestError::Overloaded("written"));
         }
         queue.bytes += bytes;
-        queue.waiting.push(Waiting { submission, answer });
+        queue.waiting.push(Waiting { since: Instant::now(), submission, answer });
         drop(queue);
         self.filled.notify_one();
         Ok(receiver)

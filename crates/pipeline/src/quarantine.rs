@@ -14,7 +14,14 @@ pub struct Entry {
     pub quarantined: Quarantined,
 }
 
-/// Encodes a record for the log.
+/// How much the first version kept of a record, in bytes: a record of that version that is as long as this may have been
+/// longer, and an empty one may be one of which nothing was kept.
+const KEPT_AT_FIRST_MAX: usize = 64 << 10;
+/// The bit that says that a record is demo or self-test data.
+const SYNTHETIC: u8 = 1;
+
+/// Encodes a record for the log: the receipt, the texts and the record each with its length, then the length that the
+/// record had plus one (0 for an unknown one), and a byte of flags. The first version ended with the record.
 #[must_use]
 pub fn encode(it: &Quarantined) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + it.record.len());
@@ -23,6 +30,8 @@ pub fn encode(it: &Quarantined) -> Vec<u8> {
         push_varint(&mut out, part.len() as u64);
         out.extend_from_slice(part);
     }
+    push_varint(&mut out, it.bytes.map_or(0, |it| it.saturating_add(1)));
+    out.push(if it.synthetic { SYNTHETIC } else { 0 });
     out
 }
 
@@ -38,13 +47,23 @@ pub fn decode(bytes: &[u8]) -> Option<Quarantined> {
     };
     let mut text = || String::from_utf8(part()?).ok();
     let (input, place, format, reason) = (text()?, text()?, text()?, text()?);
+    let record = part()?;
+    let (bytes, synthetic) = if rest.is_empty() {
+        let is_whole = (1..KEPT_AT_FIRST_MAX).contains(&record.len());
+        (is_whole.then_some(record.len() as u64), false)
+    } else {
+        let (bytes, flags) = take_varint(rest)?;
+        (bytes.checked_sub(1), flags.first()? & SYNTHETIC != 0)
+    };
     Some(Quarantined {
         input,
         place,
         format,
         reason,
         received: Timestamp(i64::from_le_bytes(*received)),
-        record: part()?,
+        record,
+        bytes,
+        synthetic,
     })
 }
 
@@ -75,18 +94,48 @@ pub fn list(log: &dyn Log, limit: usize) -> Result<Vec<Entry>, LogError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_encoded_is_decoded() {
-        let sample = Quarantined {
+    fn sample(record: Vec<u8>, bytes: Option<u64>) -> Quarantined {
+        Quarantined {
             input: "/var/log/x".into(),
             place: "offset 7".into(),
             format: String::new(),
             reason: "no format reads it".into(),
             received: Timestamp(5),
-            record: vec![0, 255, 10],
-        };
-        let bytes = encode(&sample);
-        assert_eq!(decode(&bytes), Some(sample));
-        assert!((0..bytes.len()).all(|it| decode(&bytes[..it]).is_none()));
+            record,
+            bytes,
+            synthetic: bytes == Some(3),
+        }
+    }
+
+    /// The bytes of the first version.
+    fn at_first(it: &Quarantined) -> Vec<u8> {
+        let mut bytes = encode(it);
+        let mut length = Vec::new();
+        push_varint(&mut length, it.bytes.map_or(0, |it| it + 1));
+        bytes.truncate(bytes.len() - length.len() - 1);
+        bytes
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        for sample in [
+            sample(vec![0, 255, 10], Some(3)),
+            sample(vec![0, 255, 10], Some(300_000)),
+            sample(Vec::new(), None),
+            sample(Vec::new(), Some(0)),
+        ] {
+            let bytes = encode(&sample);
+            let first = at_first(&sample).len();
+            assert_eq!(decode(&bytes), Some(sample));
+            assert!((0..bytes.len()).filter(|it| *it != first).all(|it| decode(&bytes[..it]).is_none()));
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_is_whole_unless_it_may_have_been_cut() {
+        for (length, is_whole) in [(0, false), (1, true), (KEPT_AT_FIRST_MAX - 1, true), (KEPT_AT_FIRST_MAX, false)] {
+            let decoded = decode(&at_first(&sample(vec![b'x'; length], None))).unwrap();
+            assert_eq!((decoded.record.len(), decoded.is_whole(), decoded.synthetic), (length, is_whole, false));
+        }
     }
 }

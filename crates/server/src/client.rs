@@ -2,7 +2,8 @@
 //! the same routes.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,11 @@ use crate::up::{Assembly, assemble};
 
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest line of a head, in bytes.
+const LINE_BYTES_MAX: u64 = 16 << 10;
+/// How much of a body is in memory at a time, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// A way to the routes over a data folder.
 pub(crate) enum Client {
@@ -84,6 +90,34 @@ impl Client {
         }
     }
 
+    /// Gets what may be large and hands it to `take`, piece by piece.
+    pub(crate) fn stream(&self, path: &str, take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        match self {
+            Self::Remote(folder) => {
+                let mut received = ask(folder, &Method::GET, path, "").map_err(unanswered)?;
+                if received.status != 200 {
+                    return received.reply()?.expect_success().map(|_| ());
+                }
+                received.copy(take)
+            }
+            Self::Local(local) => {
+                let service = local.assembly.service.clone();
+                let answer = local.runtime.block_on(service.call(Method::GET, path, String::new()));
+                let Some(stream) = answer.stream else {
+                    let reply = Reply { status: answer.status.as_u16(), body: answer.body.to_vec() };
+                    return reply.expect_success().and_then(|it| take(&it.body));
+                };
+                let mut taken = Ok(());
+                let made = stream.run(&mut |piece| {
+                    taken = take(&piece);
+                    if taken.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                taken?;
+                made.map_err(|it| Failure::failed(it.to_string()))
+            }
+        }
+    }
+
     pub(crate) fn get(&self, path: &str) -> Result<Reply, Failure> {
         self.call(Method::GET, path, "")
     }
@@ -98,23 +132,105 @@ impl Client {
     }
 }
 
+/// What a server answered on the socket of the folder, read up to its body.
+struct Received {
+    status: u16,
+    is_chunked: bool,
+    rest: BufReader<UnixStream>,
+}
+
+fn unanswered(error: io::Error) -> Failure {
+    Failure::failed(format!("the server that holds the folder does not answer: {error}"))
+}
+
 fn remote(folder: &File, method: &Method, path: &str, body: &str) -> Result<Reply, Failure> {
-    let failed =
-        |it: std::io::Error| Failure::failed(format!("the server that holds the folder does not answer: {it}"));
-    let mut stream = UnixStream::connect(owner_path(folder, SOCKET)).map_err(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    ask(folder, method, path, body).map_err(unanswered)?.reply()
+}
+
+fn ask(folder: &File, method: &Method, path: &str, body: &str) -> io::Result<Received> {
+    let mut stream = UnixStream::connect(owner_path(folder, SOCKET))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: bartizan\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(failed)?;
-    let mut received = Vec::new();
-    stream.read_to_end(&mut received).map_err(failed)?;
-    let split = received.windows(4).position(|it| it == b"\r\n\r\n");
-    let parsed = split.and_then(|at| {
-        let head = std::str::from_utf8(&received[..at]).ok()?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Reply { status, body: received[at + 4..].to_vec() })
-    });
-    parsed.ok_or_else(|| Failure::failed("the server that holds the folder gave no answer"))
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body.as_bytes())?;
+    let mut rest = BufReader::new(stream);
+    let strange = || io::Error::new(io::ErrorKind::InvalidData, "it speaks no HTTP");
+    let status = line_of(&mut rest)?.split(' ').nth(1).and_then(|it| it.parse().ok()).ok_or_else(strange)?;
+    let mut is_chunked = false;
+    loop {
+        let line = line_of(&mut rest)?.to_ascii_lowercase();
+        if line.is_empty() {
+            return Ok(Received { status, is_chunked, rest });
+        }
+        is_chunked |= line.starts_with("transfer-encoding:") && line.ends_with("chunked");
+    }
+}
+
+/// Reads a line without its end; it is as short as our own server writes it.
+fn line_of(rest: &mut BufReader<UnixStream>) -> io::Result<String> {
+    let mut line = String::new();
+    rest.by_ref().take(LINE_BYTES_MAX).read_line(&mut line)?;
+    match line.strip_suffix('\n') {
+        Some(line) => Ok(line.trim_end_matches('\r').to_owned()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+impl Received {
+    /// Reads the whole body.
+    fn reply(mut self) -> Result<Reply, Failure> {
+        let mut body = Vec::new();
+        self.copy(&mut |piece| {
+            body.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(Reply { status: self.status, body })
+    }
+
+    /// Hands the body to `take`, piece by piece; a body that is cut off is a failure.
+    fn copy(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut piece = vec![0; PIECE_BYTES];
+        if !self.is_chunked {
+            return self.copy_up_to(u64::MAX, &mut piece, take).map(|_| ());
+        }
+        loop {
+            let line = line_of(&mut self.rest).map_err(unanswered)?;
+            let length = u64::from_str_radix(&line, 16).map_err(|_| cut_off())?;
+            if length == 0 {
+                return Ok(());
+            }
+            let copied = self.copy_up_to(length, &mut piece, take)?;
+            let end = line_of(&mut self.rest).map_err(|_| cut_off())?;
+            if copied < length || !end.is_empty() {
+                return Err(cut_off());
+            }
+        }
+    }
+
+    /// Copies `length` bytes, or fewer when there are no more; returns how many.
+    fn copy_up_to(
+        &mut self,
+        length: u64,
+        piece: &mut [u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let mut copied = 0;
+        while copied < length {
+            let wanted = usize::try_from(length - copied).unwrap_or(usize::MAX).min(piece.len());
+            let read = self.rest.read(&mut piece[..wanted]).map_err(unanswered)?;
+            if read == 0 {
+                break;
+            }
+            take(&piece[..read])?;
+            copied += read as u64;
+        }
+        Ok(copied)
+    }
+}
+
+fn cut_off() -> Failure {
+    Failure::failed("the answer of the server was cut off; what was written is not the whole")
 }

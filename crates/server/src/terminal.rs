@@ -18,13 +18,24 @@ pub(crate) fn line(text: &str) -> String {
 
 /// Writes to stdout; a reader that has seen enough is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    write(text.as_bytes())
+}
+
+/// The same for a piece of something larger.
+pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("stdout cannot be written: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Says how many of a thing there are: `1 alert`, `2 alerts`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{ending}")
 }
 
 /// Writes to stderr.
@@ -63,6 +74,11 @@ mod tests {
         for text in ["\x1b[2J", "a\r\nb", "\u{202e}gnp", "\u{85}", "\0"] {
             assert!(line(text).chars().all(|it| it.is_ascii_graphic() || it == ' '), "{text:?}");
         }
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!([0, 1, 2].map(|it| counted(it, "alert")), ["0 alerts", "1 alert", "2 alerts"]);
     }
 
     #[test]

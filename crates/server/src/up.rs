@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,9 +34,10 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
+use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
-use crate::http::service::Service;
+use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
 use crate::proxy::Proxy;
 use crate::ruleset::{Selection, Shelf};
@@ -110,7 +112,14 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
     let auth = Auth::new(core.store.clone(), config.access, config.anonymous_rate).map_err(store_failed)?;
     let auth = Arc::new(auth);
     let loaded = Arc::new(Loaded::default());
-    let status = status_source(core.progress.clone(), loaded.clone(), now());
+    let in_flight = InFlight::default();
+    let status = status_source(StatusParts {
+        progress: core.progress.clone(),
+        loaded: loaded.clone(),
+        in_flight: in_flight.clone(),
+        snapshots: core.folder.snapshots(),
+        started_at: now(),
+    });
     let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
@@ -122,9 +131,10 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         auth: auth.clone(),
         is_tls,
         log_tag: core.log.tag(),
+        exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
     console.describe(&routes);
-    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body));
+    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
 }
 
@@ -139,7 +149,24 @@ impl Assembly {
     }
 }
 
-fn status_source(progress: Arc<Progress>, loaded: Arc<Loaded>, started_at: Timestamp) -> console::state::StatusSource {
+/// Where the state that the console shows comes from.
+struct StatusParts {
+    progress: Arc<Progress>,
+    loaded: Arc<Loaded>,
+    in_flight: InFlight,
+    snapshots: PathBuf,
+    started_at: Timestamp,
+}
+
+/// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
+fn snapshot_age(folder: &Path) -> Option<Duration> {
+    let written = |it: std::fs::DirEntry| it.metadata().ok()?.modified().ok();
+    let newest = std::fs::read_dir(folder).ok()?.filter_map(|it| written(it.ok()?)).max()?;
+    newest.elapsed().ok()
+}
+
+fn status_source(parts: StatusParts) -> console::state::StatusSource {
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at } = parts;
     Arc::new(move || {
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
@@ -154,15 +181,15 @@ fn status_source(progress: Arc<Progress>, loaded: Arc<Loaded>, started_at: Times
             late: done.late,
             ahead: done.ahead,
             evicted_keys: done.evicted_keys,
-            pending_windows: 0,
+            pending_windows: done.pending_windows,
             rules_loaded: loaded.rules.load(Ordering::Relaxed),
             rules_refused: loaded.refused.load(Ordering::Relaxed),
             raised: raised.collect(),
             trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
             last_event_time: done.newest_event,
             latency: done.latency.clone(),
-            snapshot_age: None,
-            requests_in_flight: 0,
+            snapshot_age: snapshot_age(&snapshots),
+            requests_in_flight: in_flight.load(Ordering::Relaxed),
             matches: done.matches,
         }
     })

@@ -63,12 +63,19 @@ impl Copied {
 
     /// Starts a server over the folder, waits until it serves, and stops it.
     fn serve(&self) {
+        self.serve_while(|| ());
+    }
+
+    /// The same, and calls `work` in between.
+    fn serve_while<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
         let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         assert!(lines.any(|it| it.unwrap().contains("listening on http://")), "the server did not start");
+        let done = work();
         kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
         assert!(server.wait().unwrap().success());
+        done
     }
 
     /// The alerts as they are exported hold everything that they held when the folder was made.
@@ -138,5 +145,41 @@ fn a_server_goes_on_with_every_format() {
         }
         copied.serve();
         copied.check_alerts();
+    }
+}
+
+#[test]
+fn an_alert_of_every_format_can_be_closed_and_opened_again() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        let id = copied.expected[0]["id"].as_str().unwrap();
+        let short = &id[..12];
+        assert!(copied.run(&["alerts", "close", short, "--note", "our own scanner"]).contains(": closed"));
+        let why = copied.run(&["why", short]);
+        assert!(why.contains("command: new to closed: our own scanner"), "{why}");
+        let opened = copied.json(&["alerts", "reopen", short, id, "--output", "json"]);
+        assert_eq!(opened["items"][1]["status"], "new");
+        assert_eq!(copied.json(&["why", id, "--output", "json"])["history"].as_array().unwrap().len(), 2);
+        let output = copied.command(&["alerts", "ack", "ffffffffffff", short]).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), false));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("`ffffffffffff`: there is no such alert"));
+        for wrong in [&["alerts", "close"][..], &["alerts", "burn", id], &["alerts", "--note", "x"]] {
+            assert_eq!(copied.command(wrong).output().unwrap().status.code(), Some(64), "{wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn a_running_server_is_asked_and_says_the_same() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        let commands: [&[&str]; 3] =
+            [&["export", "alerts"], &["export", "alerts", "--canonical"], &["export", "alerts", "--format", "csv"]];
+        let run_all = || commands.map(|it| copied.run(it));
+        let without = run_all();
+        assert_eq!(copied.serve_while(run_all), without);
+        let id = copied.expected[0]["id"].as_str().unwrap();
+        copied.serve_while(|| copied.run(&["alerts", "ack", &id[..8]]));
+        assert_eq!(copied.json(&["why", id, "--output", "json"])["status"], "acknowledged");
     }
 }

@@ -15,7 +15,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("attack", true, &[]),
     ("seclang", true, &["attack"]),
     ("normalize", true, &["model"]),
-    ("detection", true, &["model", "sigma"]),
+    ("detection", true, &["model", "sigma", "attack"]),
     ("backends", false, &["model"]),
     ("pipeline", false, &["model", "sigma", "normalize", "detection", "backends"]),
     ("web", false, &["model"]),

@@ -1,5 +1,9 @@
 //! The answer to a request, and how it says no.
 
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
@@ -23,8 +27,47 @@ pub struct Answer {
     pub media_type: &'static str,
     /// Further headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body.
+    /// The body; empty when it is a stream.
     pub body: Bytes,
+    /// What makes the body piece by piece, when it may be too large to be in memory at once.
+    pub stream: Option<Stream>,
+}
+
+/// Why a stream ended before its end; the log knows more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the rest could not be read")]
+pub struct Broken;
+
+/// Takes a piece of a body; breaks when nobody wants the rest.
+pub type Piece<'a> = dyn FnMut(Bytes) -> ControlFlow<()> + 'a;
+
+/// What makes the pieces.
+type Make = dyn Fn(&mut Piece<'_>) -> Result<(), Broken> + Send + Sync;
+
+/// Makes a body piece by piece. It blocks, so it runs on a thread that may.
+#[derive(Clone)]
+pub struct Stream(Arc<Make>);
+
+impl Stream {
+    /// Makes a stream of what `make` hands to its argument.
+    pub fn new(make: impl Fn(&mut Piece<'_>) -> Result<(), Broken> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Hands every piece to `take`, until it breaks.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when the rest cannot be made: what was handed out is not the whole.
+    pub fn run(&self, take: &mut Piece<'_>) -> Result<(), Broken> {
+        (self.0)(take)
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 /// One thing that is wrong with a request.
@@ -40,7 +83,7 @@ impl Answer {
     /// Makes an answer.
     #[must_use]
     pub fn new(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status, media_type, headers: Vec::new(), body: body.into() }
+        Self { status, media_type, headers: Vec::new(), body: body.into(), stream: None }
     }
 
     /// Answers with JSON.
@@ -53,6 +96,12 @@ impl Answer {
     #[must_use]
     pub fn text(body: impl Into<Bytes>) -> Self {
         Self::new(StatusCode::OK, TEXT, body)
+    }
+
+    /// Answers 200 with a body that is made while it is sent.
+    #[must_use]
+    pub fn streamed(media_type: &'static str, stream: Stream) -> Self {
+        Self { stream: Some(stream), ..Self::new(StatusCode::OK, media_type, Bytes::new()) }
     }
 
     /// Sends a browser elsewhere, with `GET`.

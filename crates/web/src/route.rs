@@ -45,6 +45,8 @@ pub enum Caller {
     Key(Arc<str>),
     /// Somebody at the page.
     Session,
+    /// Who owns the data folder, by a command.
+    Owner,
 }
 
 impl Caller {
@@ -54,7 +56,18 @@ impl Caller {
         match self {
             Self::Anonymous => Arc::from("anonymous"),
             Self::Key(name) => name.clone(),
-            Self::Session => Arc::from("console"),
+            Self::Session | Self::Owner => Arc::from("console"),
+        }
+    }
+
+    /// Who it is, for a history: `key:NAME`, `page`, `command` or `anonymous`.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::Key(name) => format!("key:{name}"),
+            Self::Session => "page".to_owned(),
+            Self::Owner => "command".to_owned(),
         }
     }
 }

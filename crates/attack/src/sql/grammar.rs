@@ -97,7 +97,7 @@ impl<'a> Statement<'a> {
                 Token::Word(Word::Order, _) => self.order(at),
                 Token::Open if self.word(at + 1) == Some(Word::Select) => self.query(at + 1),
                 Token::Word(Word::Waitfor, _) => self.waitfor(at),
-                Token::Word(Word::Into, _) => self.into_file(at),
+                Token::Word(Word::Into, _) => self.file(at),
                 Token::Word(Word::Case, _) if self.word(at + 1) == Some(Word::Where) => {
                     let from = at + 2 + usize::from(matches!(self.token(at + 2), Some(Token::Open)));
                     if self.is_constant(from) { sure("sql-condition", at, from + 3) } else { None }
@@ -148,11 +148,10 @@ impl<'a> Statement<'a> {
                 !matches!(self.token(at + 1), Some(Token::Name(_) | Token::Number(_)))
             }
             Some(Token::Word(Word::Null | Word::Boolean | Word::Case, _) | Token::Operator(b'*') | Token::Open) => true,
-            Some(Token::Name(_)) => match self.token(at + 1) {
-                Some(Token::Comma | Token::Open | Token::Logic) => true,
-                Some(Token::Word(Word::From | Word::As | Word::Into, _)) => true,
-                _ => false,
-            },
+            Some(Token::Name(_)) => {
+                let goes_on = matches!(self.token(at + 1), Some(Token::Comma | Token::Open | Token::Logic));
+                goes_on || matches!(self.word(at + 1), Some(Word::From | Word::As | Word::Into))
+            }
             Some(Token::Word(_, _)) => matches!(self.token(at + 1), Some(Token::Open | Token::Comma)),
             _ => false,
         }
@@ -396,7 +395,7 @@ impl<'a> Statement<'a> {
         sure("sql-wait", at, at + 3)
     }
 
-    fn into_file(&self, at: usize) -> Option<Found> {
+    fn file(&self, at: usize) -> Option<Found> {
         let is_file = matches!(self.token(at + 1), Some(Token::Name(b"outfile" | b"dumpfile")))
             && matches!(self.token(at + 2), Some(Token::Text(_) | Token::OpenText(_)));
         is_file.then_some(())?;

@@ -8,13 +8,18 @@ pub(crate) mod conformance;
 pub mod sqlite;
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use model::alert::Alert;
+use model::alert::{Alert, AlertStatus};
 use model::id::AlertId;
 use model::place::{PartitionId, Position};
 use model::severity::Severity;
 use model::time::Timestamp;
+
+/// How many changes of one alert are remembered; beyond it the oldest go. More than people make by hand, and no script
+/// that runs wild fills the disk.
+pub const HISTORY_MAX: usize = 1000;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +118,45 @@ pub struct StoredAlert {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// What somebody does with an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handling {
+    /// The status that the alert is to have.
+    pub status: AlertStatus,
+    /// Who does it.
+    pub actor: String,
+    /// Why, in the words of who does it; empty for none.
+    pub note: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a [`Handling`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It is stored, and in the history.
+    Changed,
+    /// The alert had that status already, and there was no note to keep.
+    Unchanged,
+    /// There is no such alert.
+    Unknown,
+}
+
+/// A line of an alert's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusChange {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// The status before.
+    pub before: AlertStatus,
+    /// The status after; the same where only a note was added.
+    pub after: AlertStatus,
+    /// Why; empty for none.
+    pub note: String,
 }
 
 /// Which alerts to return; everything that is set must hold.
@@ -255,12 +299,38 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn alert(&self, id: AlertId) -> Result<Option<StoredAlert>, StoreError>;
 
-    /// Calls `see` for every alert, by rising id.
+    /// Returns the ids from `first` to `last`, both included, rising, at most `limit`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn each_alert(&self, see: &mut dyn FnMut(&StoredAlert)) -> Result<(), StoreError>;
+    fn alert_ids(&self, first: AlertId, last: AlertId, limit: usize) -> Result<Vec<AlertId>, StoreError>;
+
+    /// Calls `see` for every alert, by rising id, until it breaks.
+    ///
+    /// A bounded number of alerts is in memory at a time, and nothing is held while `see` runs: it may take its time.
+    /// An alert that is there from the beginning to the end comes once, as it is when its turn comes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn each_alert(&self, see: &mut dyn FnMut(&StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError>;
+
+    /// Gives an alert a status and remembers who did, both or neither.
+    ///
+    /// Events that come later count, and leave the status as it is: a closed alert that grows stays closed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError>;
+
+    /// Returns what was done with an alert, oldest first, at most [`HISTORY_MAX`]; nothing for an unknown one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn history(&self, id: AlertId) -> Result<Vec<StatusChange>, StoreError>;
 
     /// Returns a number that is another after every commit that changed an alert: what was read before is stale.
     fn generation(&self) -> u64;
@@ -321,7 +391,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn take_token(&self, purpose: &str, digest: &[u8; 32], now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Removes closed alerts not seen for `keep`, and expired tokens, at most `limit` rows; returns how many.
+    /// Removes closed alerts that did not change for `keep` with their history, and expired tokens, at most `limit` rows; returns how many.
     ///
     /// # Errors
     ///

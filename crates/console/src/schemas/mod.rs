@@ -11,6 +11,8 @@ pub(crate) fn schemas() -> Map<String, Value> {
         ("Entity", entity()),
         ("Alert", alert(false)),
         ("AlertFull", alert(true)),
+        ("AlertWithHistory", alert_with_history()),
+        ("AlertChange", alert_change()),
         ("AlertArray", json!({"type": "array", "items": to("AlertFull")})),
         ("AlertPage", page("Alert")),
         ("AnomalyArray", json!({"type": "array", "items": {"type": "object"}})),
@@ -77,7 +79,6 @@ fn entity() -> Value {
 
 fn alert(is_full: bool) -> Value {
     let confidence = json!({"type": "integer", "minimum": 0, "maximum": 100});
-    let status = json!({"type": "string", "enum": model::alert::AlertStatus::ALL.map(|it| it.as_str())});
     let mut alert = object([
         ("id", text()),
         ("rule_id", text()),
@@ -86,7 +87,7 @@ fn alert(is_full: bool) -> Value {
         ("type", text()),
         ("severity", to("Severity")),
         ("confidence", confidence),
-        ("status", status),
+        ("status", alert_status()),
         ("entity", to("Entity")),
         ("client_ip", option()),
         ("dst_ip", option()),
@@ -113,6 +114,25 @@ fn alert(is_full: bool) -> Value {
         alert = sometimes(alert, "event", json!({"type": ["object", "null"]}));
     }
     sometimes(alert, "evidence_total", count())
+}
+
+fn alert_status() -> Value {
+    json!({"type": "string", "enum": model::alert::AlertStatus::ALL.map(|it| it.as_str())})
+}
+
+fn alert_with_history() -> Value {
+    let change =
+        object([("at", time()), ("actor", text()), ("from", alert_status()), ("to", alert_status()), ("note", text())]);
+    let mut alert = alert(false);
+    alert["properties"]["history"] = json!({"type": "array", "items": change});
+    if let Some(required) = alert["required"].as_array_mut() {
+        required.push("history".into());
+    }
+    alert
+}
+
+fn alert_change() -> Value {
+    sometimes(object([("status", alert_status())]), "note", json!({"type": ["string", "null"], "maxLength": 2000}))
 }
 
 /// The fields that are always there; which others there are depends on the event.
@@ -159,7 +179,9 @@ fn quarantined() -> Value {
         ("reason", text()),
         ("received", time()),
         ("record", text()),
-        ("record_bytes", count()),
+        ("record_bytes", json!({"type": ["integer", "null"], "minimum": 0})),
+        ("kept_bytes", count()),
+        ("is_whole", json!({"type": "boolean"})),
         ("is_cut", json!({"type": "boolean"})),
     ])
 }
@@ -178,7 +200,6 @@ fn replay_result() -> Value {
     object([
         ("taken", count()),
         ("duplicate", count()),
-        ("empty", count()),
         ("unreadable", json!({"type": "array", "items": unreadable})),
         ("unreadable_total", count()),
         ("unknown", json!({"type": "array", "items": count()})),

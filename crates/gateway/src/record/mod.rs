@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use attack::report::Report;
+use attack::report::{Finding, Report};
 use model::event::{EventFlags, EventWriter, Original, TextField};
 use model::id::EventId;
 use model::intake::Events;
@@ -181,14 +181,12 @@ impl Record {
             let _ = write!(json, ",\"http.attack_score\":{}", attack::report::ATTACK_SCORE);
         }
         let findings = report.map_or(&[][..], |it| &it.findings);
-        let names = findings.iter().map(|it| format!("{}/{}", it.family.as_str(), it.check));
+        let names = findings.iter().map(Finding::name);
         write_list(json, "findings", names.chain(refused.clone()));
         let families = report.map(Report::families).unwrap_or_default();
         let families = families.iter().map(|it| it.as_str().to_owned());
         write_list(json, "families", families.chain(refused.map(|_| "protocol".to_owned())));
-        let evidence =
-            findings.iter().map(|it| format!("{}/{} in {}: {}", it.family.as_str(), it.check, it.place, it.excerpt));
-        write_list(json, "evidence", evidence);
+        write_list(json, "evidence", findings.iter().map(Finding::sentence));
     }
 
     /// The event that says that a decision was enforced: the `AnormalEvent` with the type 21.
@@ -253,7 +251,7 @@ fn write_list(json: &mut String, name: &str, items: impl Iterator<Item = String>
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use attack::report::{Family, Finding, Place};
+    use attack::report::{Family, Place};
     use model::event::EventView;
 
     use super::*;

@@ -6,7 +6,7 @@
 use memchr::memchr;
 use model::limits::EVENT_BYTES_MAX;
 
-use super::{Sink, cut_off, too_large};
+use super::{Sink, beginning_of, cut_off, too_large};
 
 /// The longest field that is skipped by its length, in bytes. A longer one is no length but damage, and the
 /// entry goes on with the next line.
@@ -19,6 +19,8 @@ pub(super) struct Blocks {
     start: u64,
     /// How many of its bytes have been dropped for want of room; then it is over the limit.
     dropped: u64,
+    /// How it begins, once some of it has been dropped.
+    beginning: Vec<u8>,
     /// Its bytes, and what follows them.
     buffer: Vec<u8>,
     /// How far the buffer has been read.
@@ -31,7 +33,15 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) const fn new(offset: u64) -> Self {
-        Self { start: offset, dropped: 0, buffer: Vec::new(), at: 0, skip: 0, in_long_line: false }
+        Self {
+            start: offset,
+            dropped: 0,
+            beginning: Vec::new(),
+            buffer: Vec::new(),
+            at: 0,
+            skip: 0,
+            in_long_line: false,
+        }
     }
 
     pub(super) const fn position(&self) -> u64 {
@@ -50,7 +60,7 @@ impl Blocks {
     pub(super) fn finish(&mut self, sink: &mut Sink<'_>) {
         let length = self.dropped + self.buffer.len() as u64;
         if 0 < self.skip || (0 < length && self.is_inside_a_length()) {
-            sink(self.start, Err(cut_off("a field")));
+            sink(self.start, Err(cut_off(self.beginning_in(&self.buffer), "a field")));
         } else if 0 < length {
             self.hand_out(0, self.buffer.len(), sink);
         }
@@ -93,10 +103,15 @@ impl Blocks {
         let entry = &self.buffer[begin..end];
         let length = self.dropped + entry.len() as u64;
         if EVENT_BYTES_MAX as u64 + 1 < length {
-            sink(self.start, Err(too_large(length)));
+            sink(self.start, Err(too_large(self.beginning_in(entry), length)));
         } else if !entry.trim_ascii().is_empty() {
             sink(self.start, Ok(entry));
         }
+    }
+
+    /// How the entry begins of which `rest` has not been dropped.
+    fn beginning_in<'a>(&'a self, rest: &'a [u8]) -> &'a [u8] {
+        if self.dropped == 0 { rest } else { &self.beginning }
     }
 
     /// Whether the last line names a field whose length has not come.
@@ -107,6 +122,9 @@ impl Blocks {
     fn drop_what_is_too_much(&mut self) {
         if self.dropped == 0 && self.buffer.len() <= EVENT_BYTES_MAX + 1 {
             return;
+        }
+        if self.dropped == 0 {
+            self.beginning = beginning_of(&self.buffer).to_vec();
         }
         let is_long_line = EVENT_BYTES_MAX < self.buffer.len() - self.at;
         if is_long_line {

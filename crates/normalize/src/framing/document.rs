@@ -6,7 +6,7 @@
 
 use model::limits::EVENT_BYTES_MAX;
 
-use super::{Sink, cut_off, too_large};
+use super::{Sink, beginning_of, cut_off, too_large};
 use crate::batch::Walk;
 
 /// How much is kept of the end of an object that is over the limit: enough to find `"Records":` there.
@@ -39,6 +39,8 @@ pub(super) struct Document {
     start: Option<u64>,
     /// The bytes of the record; only its end when it is over the limit.
     record: Vec<u8>,
+    /// How the record begins, once it is over the limit.
+    beginning: Vec<u8>,
     is_over: bool,
 }
 
@@ -51,6 +53,7 @@ impl Document {
             walk: Walk::default(),
             start: None,
             record: Vec::new(),
+            beginning: Vec::new(),
             is_over: false,
         }
     }
@@ -73,7 +76,7 @@ impl Document {
         match self.mode {
             Mode::Line => self.end_record(sink),
             Mode::Top => {}
-            _ => sink(self.start.unwrap_or(self.offset), Err(cut_off("a document"))),
+            _ => sink(self.start.unwrap_or(self.offset), Err(cut_off(self.beginning(), "a document"))),
         }
         *self = Self::new(self.offset);
     }
@@ -168,6 +171,7 @@ impl Document {
         self.start.get_or_insert(self.offset);
         if EVENT_BYTES_MAX <= self.record.len() {
             self.is_over = true;
+            self.beginning = beginning_of(&self.record).to_vec();
             self.record.drain(..self.record.len() - TAIL_BYTES);
         } else if self.is_over && 2 * TAIL_BYTES <= self.record.len() {
             self.record.drain(..TAIL_BYTES);
@@ -178,16 +182,21 @@ impl Document {
     fn end_record(&mut self, sink: &mut Sink<'_>) {
         if let Some(start) = self.start {
             match self.is_over {
-                true => sink(start, Err(too_large(self.offset - start))),
+                true => sink(start, Err(too_large(&self.beginning, self.offset - start))),
                 false => sink(start, Ok(self.record.trim_ascii_end())),
             }
         }
         self.forget_record();
     }
 
+    fn beginning(&self) -> &[u8] {
+        if self.is_over { &self.beginning } else { &self.record }
+    }
+
     fn forget_record(&mut self) {
         self.start = None;
         self.record.clear();
+        self.beginning = Vec::new();
         self.is_over = false;
     }
 }

@@ -3,7 +3,7 @@
 use memchr::memchr;
 use model::limits::EVENT_BYTES_MAX;
 
-use super::{Sink, too_large};
+use super::{BEGINNING_BYTES_MAX, Sink, too_large};
 
 /// The lines of one file.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Lines {
     start: u64,
     /// How long it is so far.
     length: u64,
-    /// Its bytes, as long as it is within the limit.
+    /// Its bytes, as long as it is within the limit; its beginning when it is over.
     rest: Vec<u8>,
 }
 
@@ -48,19 +48,26 @@ impl Lines {
 
     fn keep(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
-        // One byte over the limit, for the carriage return that is no part of the line.
-        if self.length <= EVENT_BYTES_MAX as u64 + 1 {
+        if self.is_within() {
             self.rest.extend_from_slice(bytes);
         } else {
-            self.rest = Vec::new();
+            let room = BEGINNING_BYTES_MAX.saturating_sub(self.rest.len());
+            self.rest.extend_from_slice(&bytes[..room.min(bytes.len())]);
+            self.rest.truncate(BEGINNING_BYTES_MAX);
+            self.rest.shrink_to_fit();
         }
     }
 
+    /// Whether all of the line is kept: one byte over the limit, for the carriage return that is no part of it.
+    const fn is_within(&self) -> bool {
+        self.length <= EVENT_BYTES_MAX as u64 + 1
+    }
+
     fn end_kept(&mut self, newline_bytes: u64, sink: &mut Sink<'_>) {
-        if self.rest.len() as u64 == self.length {
+        if self.is_within() {
             hand_out(self.start, &self.rest, sink);
         } else {
-            sink(self.start, Err(too_large(self.length)));
+            sink(self.start, Err(too_large(&self.rest, self.length)));
         }
         self.start += self.length + newline_bytes;
         self.length = 0;
@@ -70,5 +77,6 @@ impl Lines {
 
 fn hand_out(offset: u64, line: &[u8], sink: &mut Sink<'_>) {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if EVENT_BYTES_MAX < line.len() { sink(offset, Err(too_large(line.len() as u64))) } else { sink(offset, Ok(line)) }
+    let is_over = EVENT_BYTES_MAX < line.len();
+    if is_over { sink(offset, Err(too_large(line, line.len() as u64))) } else { sink(offset, Ok(line)) }
 }

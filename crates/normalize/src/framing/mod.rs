@@ -41,8 +41,22 @@ impl Framing {
     }
 }
 
-/// Takes a record, or why there is none, with its offset in the file.
-pub type Sink<'s> = dyn FnMut(u64, Result<&[u8], Refusal>) + 's;
+/// How much is handed out of a record that is not whole, in bytes: enough to see what it is.
+pub const BEGINNING_BYTES_MAX: usize = 64 << 10;
+
+/// A record that cannot be handed out whole.
+#[derive(Debug)]
+pub struct Unframed<'a> {
+    /// Why.
+    pub refusal: Refusal,
+    /// How it begins, up to [`BEGINNING_BYTES_MAX`].
+    pub beginning: &'a [u8],
+    /// How long it is, in bytes; `None` when its end is not in the file.
+    pub bytes: Option<u64>,
+}
+
+/// Takes a record, or what there is of it and why there is no more, with its offset in the file.
+pub type Sink<'s> = dyn FnMut(u64, Result<&[u8], Unframed<'_>>) + 's;
 
 /// Tells the records of one file apart.
 #[derive(Debug)]
@@ -98,13 +112,20 @@ impl Framer {
     }
 }
 
-fn too_large(bytes: u64) -> Refusal {
+fn too_large(beginning: &[u8], bytes: u64) -> Unframed<'_> {
     let message = format!("a record of {bytes} bytes is over the limit of {EVENT_BYTES_MAX}");
-    Refusal::record(Code::TooLarge, message)
+    let refusal = Refusal::record(Code::TooLarge, message);
+    Unframed { refusal, beginning: beginning_of(beginning), bytes: Some(bytes) }
 }
 
-fn cut_off(what: &str) -> Refusal {
-    Refusal::record(Code::BadLine, format!("the file ends in the middle of {what}"))
+fn cut_off<'a>(beginning: &'a [u8], what: &str) -> Unframed<'a> {
+    let refusal = Refusal::record(Code::BadLine, format!("the file ends in the middle of {what}"));
+    Unframed { refusal, beginning: beginning_of(beginning), bytes: None }
+}
+
+/// As much of a record's beginning as is kept.
+fn beginning_of(record: &[u8]) -> &[u8] {
+    &record[..record.len().min(BEGINNING_BYTES_MAX)]
 }
 
 #[cfg(test)]

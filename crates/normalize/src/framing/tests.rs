@@ -7,8 +7,9 @@ use super::*;
 /// The records with their offsets; a refusal shows as its code.
 fn frames(framing: Framing, bytes: &[u8], step: usize) -> Vec<(u64, String)> {
     let mut found = Vec::new();
-    let mut sink = |offset: u64, record: Result<&[u8], Refusal>| {
-        let shown = record.map(|it| String::from_utf8_lossy(it).into_owned()).unwrap_or_else(|it| it.code.to_string());
+    let mut sink = |offset: u64, record: Result<&[u8], Unframed<'_>>| {
+        let shown =
+            record.map(|it| String::from_utf8_lossy(it).into_owned()).unwrap_or_else(|it| it.refusal.code.to_string());
         found.push((offset, shown));
     };
     let mut framer = Framer::new(framing, 0);
@@ -40,7 +41,7 @@ fn lines_end_with_either_line_end_or_the_file() {
 fn half_a_line_waits() {
     let mut framer = Framer::new(Framing::Lines, 100);
     let mut found = Vec::new();
-    let mut sink = |offset: u64, record: Result<&[u8], Refusal>| found.push((offset, record.unwrap().to_vec()));
+    let mut sink = |offset: u64, record: Result<&[u8], Unframed<'_>>| found.push((offset, record.unwrap().to_vec()));
     framer.push(b"one\ntw", &mut sink);
     assert_eq!(framer.position(), 104);
     framer.push(b"o\n", &mut sink);

@@ -1,7 +1,9 @@
 //! `bartizan alerts`, `bartizan why` and `bartizan export`.
 
+use hyper::Method;
 use lexopt::prelude::*;
-use serde_json::Value;
+use model::alert::AlertStatus;
+use serde_json::{Value, json};
 use web::query::encode;
 
 use super::{flags::Flags, request};
@@ -10,10 +12,15 @@ use crate::failure::Failure;
 use crate::terminal;
 
 const ALERTS_HELP: &str = "\
-Shows the newest alerts.
+Shows the newest alerts, and says what is to become of them.
 
   bartizan alerts [--data DIR] [--limit 50] [--type T] [--severity LEVEL] [--client-ip A] [--user U] [--source S]
                   [--country C] [--hours N] [--from TIME] [--to TIME] [--output text|json]
+  bartizan alerts ack ID... [--data DIR] [--note TEXT]        somebody has seen it
+  bartizan alerts close ID... [--data DIR] [--note TEXT]      it is over; after 90 days (`store.keep_closed`) it is removed
+  bartizan alerts reopen ID... [--data DIR] [--note TEXT]     it is new again
+
+The first six digits of an id or more are enough. `bartizan why ID` shows who did what.
 
 The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
 and while none does.
@@ -23,6 +30,8 @@ Says what an alert rests on: what fired, on which fields, with which evidence. O
 and why: its id is on the page that a blocked client sees, and in `X-Request-Id`.
 
   bartizan why ALERT|REQUEST [--data DIR]
+
+The first six digits of an alert's id or more are enough.
 
 The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
 and while none does.
@@ -37,34 +46,43 @@ Writes every alert to stdout.
 The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it
 and while none does.
 ";
+/// The flags that are filters of the list.
+const FILTERS: [&str; 11] =
+    ["limit", "type", "severity", "criticality", "client-ip", "user", "source", "country", "hours", "from", "to"];
 /// How many events of an alert are shown.
 const EVIDENCE_SHOWN: usize = 20;
 
 /// Runs `bartizan alerts`.
 pub(crate) fn alerts(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let mut query = Vec::new();
+    let mut note = None;
     let flags = Flags::read(arguments, ALERTS_HELP, |name, rest| {
-        let known = [
-            "limit",
-            "type",
-            "severity",
-            "criticality",
-            "client-ip",
-            "user",
-            "source",
-            "country",
-            "hours",
-            "from",
-            "to",
-        ];
-        if !known.contains(&name) {
-            return Ok(false);
+        if name == "note" {
+            note = Some(rest.value()?.string()?);
+            return Ok(true);
         }
-        query.push(format!("{}={}", name.replace('-', "_"), encode(&rest.value()?.string()?)));
-        Ok(true)
+        let is_known = FILTERS.contains(&name);
+        if is_known {
+            query.push(format!("{}={}", name.replace('-', "_"), encode(&rest.value()?.string()?)));
+        }
+        Ok(is_known)
     })?;
     let Some(flags) = flags else { return Ok(0) };
-    flags.no_values()?;
+    let words: Vec<&str> = flags.values.iter().map(String::as_str).collect();
+    let status = match words.first() {
+        None if note.is_none() => return list(&flags, &query),
+        Some(&"ack") => AlertStatus::Acknowledged,
+        Some(&"close") => AlertStatus::Closed,
+        Some(&"reopen") => AlertStatus::New,
+        _ => return Err(Failure::usage(ALERTS_HELP)),
+    };
+    if words.len() < 2 || !query.is_empty() {
+        return Err(Failure::usage(ALERTS_HELP));
+    }
+    change(&flags, &words[1..], status, note.as_deref().unwrap_or_default())
+}
+
+fn list(flags: &Flags, query: &[String]) -> Result<u8, Failure> {
     let client = flags.client()?;
     let reply = client.get(&format!("/v1/alerts?{}", query.join("&")))?.expect_success();
     client.finish();
@@ -81,11 +99,44 @@ pub(crate) fn alerts(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let row = |it: &Value| {
         let text = |name: &str| terminal::line(it[name].as_str().unwrap_or("-"));
         let entity = terminal::line(it["entity"]["value"].as_str().unwrap_or("-"));
-        vec![text("last_seen"), text("severity"), entity, it["count"].to_string(), text("title"), text("id")]
+        let count = it["count"].to_string();
+        vec![text("last_seen"), text("severity"), text("status"), entity, count, text("title"), text("id")]
     };
     let rows: Vec<_> = items.iter().map(row).collect();
-    terminal::print(&terminal::table(&["LAST SEEN", "SEVERITY", "WHO", "COUNT", "WHAT", "ID"], &rows))?;
+    let head = ["LAST SEEN", "SEVERITY", "STATUS", "WHO", "COUNT", "WHAT", "ID"];
+    terminal::print(&terminal::table(&head, &rows))?;
     Ok(0)
+}
+
+/// Gives alerts a status, one after the other; one that cannot be changed does not keep the others from it.
+fn change(flags: &Flags, ids: &[&str], status: AlertStatus, note: &str) -> Result<u8, Failure> {
+    let client = flags.client()?;
+    let changed: Vec<_> = ids.iter().map(|id| change_one(&client, id, status, note)).collect();
+    client.finish();
+    let (mut alerts, mut refused) = (Vec::new(), Vec::new());
+    for (id, alert) in ids.iter().zip(changed) {
+        match alert {
+            Ok(alert) => alerts.push(alert),
+            Err(failure) => refused.push((terminal::line(id), failure)),
+        }
+    }
+    if flags.is_json {
+        terminal::print(&format!("{}\n", json!({"items": alerts})))?;
+    } else {
+        for alert in &alerts {
+            let text = |name: &str| terminal::line(alert[name].as_str().unwrap_or("-"));
+            terminal::print(&format!("{}  {}: {}\n", text("id"), text("title"), text("status")))?;
+        }
+    }
+    let Some((last, failure)) = refused.pop() else { return Ok(0) };
+    refused.iter().for_each(|(id, failure)| terminal::complain(&format!("`{id}`: {}", failure.message)));
+    Err(Failure { message: format!("`{last}`: {}", failure.message), ..failure })
+}
+
+fn change_one(client: &Client, id: &str, status: AlertStatus, note: &str) -> Result<Value, Failure> {
+    let body = json!({"status": status.as_str(), "note": note}).to_string();
+    let reply = client.call(Method::POST, &format!("/v1/alerts/{}", encode(id)), &body)?;
+    Ok(reply.expect_success()?.json())
 }
 
 /// Runs `bartizan why`.
@@ -123,7 +174,8 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
         terminal::line(alert["entity"]["value"].as_str().unwrap_or("-"))
     ));
     out.push_str(&format!("  what      {}\n", text("details")));
-    out.push_str(&format!("  when      {} to {}, {} events\n", text("first_seen"), text("last_seen"), alert["count"]));
+    let events = terminal::counted(alert["count"].as_u64().unwrap_or_default(), "event");
+    out.push_str(&format!("  when      {} to {}, {events}\n", text("first_seen"), text("last_seen")));
     out.push_str(&format!(
         "  rule      {} (version {}): {}\n",
         text("rule_id"),
@@ -138,11 +190,27 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
         }
     }
     let evidence = alert["evidence"].as_array().cloned().unwrap_or_default();
-    out.push_str(&format!("  evidence, {} of {} events\n", evidence.len().min(EVIDENCE_SHOWN), alert["count"]));
+    out.push_str(&format!("  evidence, {} of {events}\n", evidence.len().min(EVIDENCE_SHOWN)));
     for id in evidence.iter().filter_map(Value::as_str).take(EVIDENCE_SHOWN) {
         out.push_str(&format!("    {}\n", event_line(client, id)?));
     }
+    out.push_str(&life_of(&alert));
     Ok(out)
+}
+
+/// What people did with an alert, a line each.
+fn life_of(alert: &Value) -> String {
+    let text = |it: &Value, name: &str| terminal::line(it[name].as_str().unwrap_or("-"));
+    let mut out = format!("  status    {}\n", text(alert, "status"));
+    for change in alert["history"].as_array().into_iter().flatten() {
+        let note = match text(change, "note") {
+            note if note.is_empty() => note,
+            note => format!(": {note}"),
+        };
+        let (at, actor) = (text(change, "at"), text(change, "actor"));
+        out.push_str(&format!("    {at}  {actor}: {} to {}{note}\n", text(change, "from"), text(change, "to")));
+    }
+    out
 }
 
 /// One event in a line.
@@ -186,8 +254,7 @@ pub(crate) fn export(arguments: lexopt::Parser) -> Result<u8, Failure> {
         format = "canonical".to_owned();
     }
     let client = flags.client()?;
-    let reply = client.get(&format!("/v1/export/alerts?format={format}"))?.expect_success();
+    let written = client.stream(&format!("/v1/export/alerts?format={format}"), &mut terminal::write);
     client.finish();
-    terminal::print(&String::from_utf8_lossy(&reply?.body))?;
-    Ok(0)
+    written.map(|()| 0)
 }

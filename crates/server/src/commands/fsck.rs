@@ -1,8 +1,10 @@
 //! `bartizan fsck`.
 
+use std::ops::ControlFlow;
+
 use backends::log::embedded::{EmbeddedLog, files};
-use backends::store::Store;
 use backends::store::sqlite::SqliteStore;
+use backends::store::{Store, StoredAlert};
 use pipeline::ingest::chain;
 use serde_json::json;
 
@@ -42,7 +44,11 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let damage = EmbeddedLog::check(&events).map_err(|it| Failure::unusable(chain(&it)))?;
     let store = SqliteStore::open(&config.data.join("bartizan.db")).map_err(|it| Failure::unusable(chain(&it)))?;
     let mut alerts = 0_u64;
-    let store_fault = store.each_alert(&mut |_| alerts += 1).err().map(|it| chain(&it));
+    let mut count = |_: &StoredAlert| {
+        alerts += 1;
+        ControlFlow::Continue(())
+    };
+    let store_fault = store.each_alert(&mut count).err().map(|it| chain(&it));
     let is_healthy = damage.is_healthy() && store_fault.is_none();
     if flags.is_json {
         let report = json!({"healthy": is_healthy, "torn_bytes": damage.torn_bytes, "damaged_places": damage.damaged_places,
@@ -61,9 +67,10 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
         }
         let verdict = if is_healthy { "healthy" } else { "damaged" };
         out.push_str(&format!(
-            "{}: {verdict}, {alerts} alerts, {} records lost\n",
+            "{}: {verdict}, {}, {} lost\n",
             config.data.display(),
-            damage.records_lost
+            terminal::counted(alerts, "alert"),
+            terminal::counted(damage.records_lost, "record")
         ));
         terminal::print(&out)?;
     }

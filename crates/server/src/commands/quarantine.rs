@@ -74,7 +74,7 @@ fn show(flags: &Flags, id: &str) -> Result<u8, Failure> {
         return Ok(0);
     }
     let mut out = String::new();
-    for name in ["id", "input", "place", "format", "received", "reason", "record"] {
+    for name in ["id", "input", "place", "format", "received", "reason", "is_whole", "record"] {
         out.push_str(&format!("{name:<10}{}\n", text(entry, name)));
     }
     terminal::print(&out)?;

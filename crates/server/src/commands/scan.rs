@@ -378,10 +378,10 @@ impl Scanned {
         }
         let rate = self.totals.bytes as f64 / 1e6 / self.seconds.max(1e-9);
         terminal::complain(&format!(
-            "{} events, {} unreadable (quarantine), {} alerts, {} bytes in {:.2} s ({rate:.0} MB/s)",
-            self.totals.events,
+            "{}, {} unreadable (quarantine), {}, {} bytes in {:.2} s ({rate:.0} MB/s)",
+            terminal::counted(self.totals.events, "event"),
             self.totals.quarantined,
-            self.alerts.len(),
+            terminal::counted(self.alerts.len() as u64, "alert"),
             self.totals.bytes,
             self.seconds
         ));

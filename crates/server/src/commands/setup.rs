@@ -84,18 +84,23 @@ fn show(whose: &str, path: &Path) -> Result<String, Failure> {
         Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
     let (rules, ..) = selection.read()?.compile();
     let scanned = scan::run(&[path.to_owned()], None, Arc::new(rules))?;
-    let mut kinds: BTreeMap<(std::cmp::Reverse<Severity>, &str), usize> = BTreeMap::new();
+    let mut kinds: BTreeMap<(std::cmp::Reverse<Severity>, &str), u64> = BTreeMap::new();
     for alert in scanned.alerts.values() {
         *kinds.entry((std::cmp::Reverse(alert.severity), &alert.title)).or_default() += 1;
     }
     let mut out = format!(
-        "{whose}: {}: {} events, {} unreadable\n",
+        "{whose}: {}: {}, {} unreadable\n",
         path.display(),
-        scanned.totals.events,
+        terminal::counted(scanned.totals.events, "event"),
         scanned.totals.quarantined
     );
     for ((severity, title), count) in kinds {
-        out.push_str(&format!("  would have alerted {count} times: {} ({})\n", terminal::line(title), severity.0));
+        out.push_str(&format!(
+            "  would have alerted {}: {} ({})\n",
+            terminal::counted(count, "time"),
+            terminal::line(title),
+            severity.0
+        ));
     }
     Ok(out)
 }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
+use super::outgoing::Outgoing;
 use super::service::Service;
 use super::tls::Certificates;
 
@@ -151,7 +152,7 @@ async fn answer(
     service: Arc<Service>,
     peer: Option<SocketAddr>,
     request: hyper::Request<hyper::body::Incoming>,
-) -> Result<hyper::Response<http_body_util::Full<bytes::Bytes>>, Infallible> {
+) -> Result<hyper::Response<Outgoing>, Infallible> {
     Ok(match peer {
         Some(peer) => service.answer(request, peer).await,
         None => service.answer_owner(request).await,

@@ -9,16 +9,13 @@ use model::time::Timestamp;
 use pipeline::ingest::now;
 use serde_json::{Value, json};
 use web::answer::{Answer, JSON};
-use web::query::{Query, decode};
+use web::query::decode;
 use web::route::{Permission, QueryParameter, Request, Response, Route};
 
 use super::auth::{Auth, COOKIE, COOKIE_TLS, SESSION, digest_of, is_same_site, random_secret};
+use super::export::{self, CSV, NDJSON};
 use crate::units;
 
-/// The media type of NDJSON.
-const NDJSON: &str = "application/x-ndjson";
-/// The media type of CSV.
-const CSV: &str = "text/csv; charset=utf-8";
 /// How long the name of a key may be.
 const NAME_CHARS_MAX: usize = 100;
 
@@ -29,6 +26,8 @@ pub(crate) struct Own {
     pub(crate) is_tls: bool,
     /// The tag in the event ids that the log made.
     pub(crate) log_tag: u64,
+    /// The places for exports, [`EXPORTS_MAX`](export::EXPORTS_MAX).
+    pub(crate) exports: Arc<tokio::sync::Semaphore>,
 }
 
 const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
@@ -270,30 +269,5 @@ fn revoke_key(own: &Own, request: &Request) -> Answer {
 }
 
 fn export_alerts(own: &Own, request: &Request) -> Answer {
-    let query = match Query::of(&request.query, &["format"]) {
-        Ok(it) => it,
-        Err(bad) => return Answer::bad_parameter(&bad),
-    };
-    let format = query.get("format").unwrap_or("ndjson");
-    let mut out = String::new();
-    let mut see = |alert: &backends::store::StoredAlert| match format {
-        "csv" => out.push_str(&console::csv::row(alert)),
-        "canonical" => {
-            out.push_str(&console::alerts::alert_canonical(&alert.alert, own.log_tag));
-            out.push('\n');
-        }
-        _ => {
-            out.push_str(&console::alerts::alert_json(alert));
-            out.push('\n');
-        }
-    };
-    let read = match format {
-        "ndjson" | "csv" | "canonical" => own.store.each_alert(&mut see),
-        _ => return Answer::problem(StatusCode::BAD_REQUEST, "`format` must be ndjson, csv or canonical"),
-    };
-    match read {
-        Ok(()) if format == "csv" => Answer::new(StatusCode::OK, CSV, format!("{}{out}", console::csv::head())),
-        Ok(()) => Answer::new(StatusCode::OK, NDJSON, out),
-        Err(error) => unavailable(&error),
-    }
+    export::alerts(&own.store, &own.exports, own.log_tag, request)
 }

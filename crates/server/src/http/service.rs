@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -21,6 +20,7 @@ use web::body::{self, BodyError, BodyLimits, Room};
 use web::route::{Caller, Found, Permission, Request, Route, find};
 
 use super::auth::{Auth, Refused};
+use super::outgoing::Outgoing;
 
 /// How large a body of a refused request is read and thrown away.
 const DRAINED_BYTES_MAX: u64 = 64 << 10;
@@ -35,6 +35,26 @@ pub(crate) struct Service {
     pub(crate) limits: BodyLimits,
     pub(crate) room: Room,
     ids: RequestIds,
+    in_flight: InFlight,
+}
+
+/// How many requests of the network are being answered; shared with whoever shows it.
+pub(crate) type InFlight = Arc<AtomicU64>;
+
+/// Counts one request for as long as it is there.
+struct Counted(InFlight);
+
+impl Counted {
+    fn new(in_flight: &InFlight) -> Self {
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(in_flight.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Ids of requests: different in every start, and rising.
@@ -44,7 +64,13 @@ struct RequestIds {
 }
 
 impl Service {
-    pub(crate) fn new(routes: Vec<Route>, auth: Arc<Auth>, ingest: Arc<Ingest>, limits: BodyLimits) -> Self {
+    pub(crate) fn new(
+        routes: Vec<Route>,
+        auth: Arc<Auth>,
+        ingest: Arc<Ingest>,
+        limits: BodyLimits,
+        in_flight: InFlight,
+    ) -> Self {
         let start = format!("{:x}", now().0 / 1_000_000);
         Self {
             routes,
@@ -53,6 +79,7 @@ impl Service {
             limits,
             room: Room::default(),
             ids: RequestIds { start, count: AtomicU64::new(0) },
+            in_flight,
         }
     }
 
@@ -61,7 +88,8 @@ impl Service {
         self: Arc<Self>,
         request: hyper::Request<Incoming>,
         peer: SocketAddr,
-    ) -> hyper::Response<Full<Bytes>> {
+    ) -> hyper::Response<Outgoing> {
+        let _counted = Counted::new(&self.in_flight);
         let id = self.next_id();
         let is_head = request.method() == Method::HEAD;
         let answer = match self.admit(&request, peer) {
@@ -75,17 +103,11 @@ impl Service {
     }
 
     /// Answers a request that came over the socket in the data folder: whoever can open it may do everything.
-    pub(crate) async fn answer_owner(
-        self: Arc<Self>,
-        request: hyper::Request<Incoming>,
-    ) -> hyper::Response<Full<Bytes>> {
+    pub(crate) async fn answer_owner(self: Arc<Self>, request: hyper::Request<Incoming>) -> hyper::Response<Outgoing> {
         let id = self.next_id();
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));
         let answer = match self.route_of(request.method(), request.uri().path()) {
-            Ok((route, parameters)) => {
-                let caller = Caller::Key(Arc::from("console"));
-                self.run(route, parameters, caller, request, peer, &id).await
-            }
+            Ok((route, parameters)) => self.run(route, parameters, Caller::Owner, request, peer, &id).await,
             Err(answer) => answer,
         };
         finish(answer, &id, false)
@@ -103,7 +125,7 @@ impl Service {
                     headers: hyper::HeaderMap::new(),
                     body: body.into(),
                     peer: SocketAddr::from(([127, 0, 0, 1], 0)),
-                    caller: Caller::Key(Arc::from("console")),
+                    caller: Caller::Owner,
                     parameters,
                     id: self.next_id(),
                 };
@@ -246,8 +268,13 @@ fn body_refusal(error: BodyError) -> Answer {
 }
 
 /// Turns an answer into a response. What tells of events is never kept by a cache.
-fn finish(answer: Answer, id: &str, is_head: bool) -> hyper::Response<Full<Bytes>> {
-    let mut response = hyper::Response::new(Full::new(if is_head { Bytes::new() } else { answer.body }));
+fn finish(answer: Answer, id: &str, is_head: bool) -> hyper::Response<Outgoing> {
+    let body = match answer.stream {
+        _ if is_head => Outgoing::whole(Bytes::new()),
+        Some(stream) => Outgoing::made_by(stream),
+        None => Outgoing::whole(answer.body),
+    };
+    let mut response = hyper::Response::new(body);
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(hyper::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

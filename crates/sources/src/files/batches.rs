@@ -10,7 +10,6 @@ use model::time::Timestamp;
 use normalize::formats::{self, Format, Sniffer};
 use normalize::framing::{Framer, Framing};
 use normalize::reading::{Ids, Reading};
-use normalize::refusal::Refusal;
 
 /// A batch is handed over once its events have this many bytes: enough for one write to the log to be worth it.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -18,8 +17,6 @@ pub const BATCH_BYTES_MAX: usize = 1 << 20;
 pub const BATCH_RECORDS_MAX: usize = 5_000;
 /// How much is read at once, in bytes. A batch may be over its limits by what this completes.
 pub const CHUNK_BYTES: usize = 64 << 10;
-/// How much is kept of a record in quarantine, in bytes: enough to see what it is.
-pub const QUARANTINED_BYTES_MAX: usize = 64 << 10;
 
 /// How much of the beginning tells how records are told apart, in bytes.
 pub(super) const HEAD_BYTES: usize = 1024;
@@ -205,7 +202,8 @@ impl Records {
     /// Says that the rest of the file cannot be read at all.
     pub(super) fn give_up(&mut self, reason: String, now: Timestamp) {
         let offset = self.batch.position;
-        self.batch.quarantined.push(quarantined(&self.reading, offset, reason, &[], now));
+        let kept = Kept { record: &[], bytes: None };
+        self.batch.quarantined.push(quarantined(&self.reading, offset, reason, kept, now));
     }
 
     /// Whether enough has been gathered for a batch.
@@ -229,25 +227,34 @@ impl Records {
             ids: Ids::File { file: &reading.file },
         };
         go_on(framer, &mut |offset, record| {
-            let (bytes, read) = match record {
-                Ok(record) => (record, sniffer.read(record, offset, &how, &mut batch.events.bytes)),
-                Err(refusal) => (&[][..], Err::<_, Refusal>(refusal)),
+            let (kept, read) = match record {
+                Ok(record) => {
+                    let kept = Kept { record, bytes: Some(record.len() as u64) };
+                    (kept, sniffer.read(record, offset, &how, &mut batch.events.bytes))
+                }
+                Err(it) => (Kept { record: it.beginning, bytes: it.bytes }, Err(it.refusal)),
             };
             match read {
                 Ok(formats::Read::Event) => batch.events.close(),
                 Ok(formats::Read::Nothing) => {}
-                Err(refusal) => batch.quarantined.push(quarantined(reading, offset, refusal.message, bytes, now)),
+                Err(refusal) => batch.quarantined.push(quarantined(reading, offset, refusal.message, kept, now)),
             }
         });
         batch.position = framer.position();
     }
 }
 
+/// What there is of a record, and how long it is where its end is known.
+pub(super) struct Kept<'a> {
+    pub(super) record: &'a [u8],
+    pub(super) bytes: Option<u64>,
+}
+
 pub(super) fn quarantined(
     reading: &FileReading,
     offset: u64,
     reason: String,
-    record: &[u8],
+    kept: Kept<'_>,
     now: Timestamp,
 ) -> Quarantined {
     Quarantined {
@@ -256,7 +263,9 @@ pub(super) fn quarantined(
         format: reading.format.map_or_else(String::new, |it| it.name.to_owned()),
         reason,
         received: now,
-        record: record[..record.len().min(QUARANTINED_BYTES_MAX)].to_vec(),
+        record: kept.record.to_vec(),
+        bytes: kept.bytes,
+        synthetic: reading.synthetic,
     }
 }
 

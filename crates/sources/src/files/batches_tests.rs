@@ -5,6 +5,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use model::event::{EventFlags, EventView};
+use model::limits::EVENT_BYTES_MAX;
+use normalize::framing::BEGINNING_BYTES_MAX;
 use proptest::prelude::*;
 
 use super::*;
@@ -67,13 +69,15 @@ fn bad_records_go_to_quarantine_with_their_place() {
 }
 
 #[test]
-fn a_record_in_quarantine_is_kept_up_to_its_limit() {
-    for (size, kept) in
-        [(QUARANTINED_BYTES_MAX, QUARANTINED_BYTES_MAX), (QUARANTINED_BYTES_MAX + 1, QUARANTINED_BYTES_MAX)]
-    {
-        let (_, batches) = read(&vec![b'x'; size]);
-        assert_eq!(batches[0].quarantined[0].record.len(), kept);
+fn a_record_in_quarantine_is_whole_up_to_the_limit_and_beyond_it_has_its_beginning_and_its_length() {
+    for (size, kept) in [(EVENT_BYTES_MAX, EVENT_BYTES_MAX), (EVENT_BYTES_MAX + 1, BEGINNING_BYTES_MAX)] {
+        let (_, batches) = read(&[&vec![b'x'; size][..], b"\n"].concat());
+        let it = &batches[0].quarantined[0];
+        assert_eq!((it.record.len(), it.bytes, it.is_whole()), (kept, Some(size as u64), kept == size));
     }
+    let (_, batches) = read(b"{\"Records\":[{\"a\":1},{\"b\":");
+    let it = &batches[0].quarantined[0];
+    assert_eq!((it.record.as_slice(), it.bytes, it.is_whole()), (&b"{\"b\":"[..], None, false));
     check(&[&vec![b'x'; 300_000][..], b"\n{\"a\":1}\n"].concat(), 1, &[0]);
 }
 

@@ -226,7 +226,13 @@ impl<'a> Follower<'a> {
             "the file was removed or rotated away before it was read to its end: what came behind offset {} is missing",
             gap.offset
         );
-        let missing = batches::quarantined(&self.reading(), gap.offset, reason, &[], self.hand.now());
+        let missing = batches::quarantined(
+            &self.reading(),
+            gap.offset,
+            reason,
+            batches::Kept { record: &[], bytes: None },
+            self.hand.now(),
+        );
         let batch = Batch { quarantined: vec![missing], ..Batch::default() };
         self.hand.take(batch, next)
     }

@@ -46,10 +46,11 @@ pub(super) async fn answer(sink: Arc<dyn Sink>, limits: RecordLimits, request: R
         None => return not_taken(IngestError::Stopping),
     };
     let Body { submission, rejected } = body;
-    if submission.events.is_empty() && rejected.is_empty() {
+    // An empty list has nothing to store; under a key it is a request as any other, and may be another under that key.
+    if submission.events.is_empty() && rejected.is_empty() && submission.once.is_none() {
         return taken(&Receipt::default(), &rejected);
     }
-    let is_all_rejected = submission.events.is_empty();
+    let is_all_rejected = submission.events.is_empty() && !rejected.is_empty();
     match sink.submit(submission).await {
         Ok(_) if is_all_rejected => all_rejected(&rejected),
         Ok(receipt) => taken(&receipt, &rejected),
@@ -92,7 +93,8 @@ fn read(request: &Request, key: Option<String>, now: Timestamp, limits: RecordLi
         }
     }
     // A key whose records were all refused stays free for better ones.
-    let once = once.filter(|_| !events.is_empty());
+    let is_all_rejected = events.is_empty() && !rejected.is_empty();
+    let once = once.filter(|_| !is_all_rejected);
     let submission = Submission { input, events, rejected: rejected.len() as u64, once, ..Submission::default() };
     Ok(Body { submission, rejected })
 }

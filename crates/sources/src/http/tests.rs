@@ -242,6 +242,15 @@ fn a_key_whose_records_are_all_refused_stays_free() {
 }
 
 #[test]
+fn an_empty_list_under_a_key_is_a_request_as_any_other() {
+    let bench = Bench::new();
+    assert_eq!((bench.post("/v1/events", None, "[]").0, bench.sink.submissions()), (202, 0));
+    assert_eq!((bench.post("/v1/events", Some("k-1"), "[]").0, bench.sink.submissions()), (202, 1));
+    let reused = Bench::failing(IngestError::KeyReused);
+    assert_eq!(reused.post("/v1/events", Some("k-1"), "[]").0, 422);
+}
+
+#[test]
 fn a_repeated_request_gets_the_first_answer_again() {
     let bench = Bench::new();
     let id = model::id::EventId(7);

@@ -134,6 +134,23 @@ pub(super) fn by_id(
     collect(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)])
 }
 
+/// Reads the ids from `first` to `last`, by rising id.
+pub(super) fn ids(
+    connection: &Connection,
+    first: AlertId,
+    last: AlertId,
+    limit: usize,
+) -> Result<Vec<AlertId>, StoreError> {
+    let mut statement = connection.prepare("SELECT id FROM alerts WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")?;
+    let mut rows = statement.query(params![key_of(first), key_of(last), limit_of(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: [u8; 16] = row.get(0)?;
+        found.push(AlertId(u128::from_be_bytes(id)));
+    }
+    Ok(found)
+}
+
 /// Reads the alerts that are asked for.
 pub(super) fn list(connection: &Connection, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
     let (sql, values) = select(query);
@@ -194,7 +211,7 @@ fn read(row: &Row<'_>) -> Result<StoredAlert, StoreError> {
     Ok(StoredAlert { alert, created_at: Timestamp(row.get(1)?), updated_at: Timestamp(row.get(2)?) })
 }
 
-const fn key_of(id: AlertId) -> [u8; 16] {
+pub(super) const fn key_of(id: AlertId) -> [u8; 16] {
     id.0.to_be_bytes()
 }
 

@@ -8,11 +8,13 @@ mod body;
 mod connections;
 mod error;
 mod keys;
+mod life;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod unite;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,11 +26,14 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use self::alerts::{Writing, Written};
 use self::connections::Connections;
-use super::{AlertQuery, Commit, Committed, Key, Lease, Store, StoreError, StoredAlert};
+use super::{
+    AlertQuery, Commit, Committed, Handled, Handling, Key, Lease, StatusChange, Store, StoreError, StoredAlert,
+};
 use crate::failpoint;
 
-/// How many alerts [`Store::each_alert`] reads at a time: between them others may write and no snapshot is held.
-const EACH_ALERTS: usize = 500;
+/// How many alerts [`Store::each_alert`] reads at a time: some hundred kilobytes, 25 MiB if each had the largest event.
+/// Between them others may write and no snapshot is held, which would keep the write-ahead log from being emptied.
+const EACH_ALERTS: usize = 100;
 
 /// The store in one SQLite file.
 pub struct SqliteStore {
@@ -124,14 +129,32 @@ impl Store for SqliteStore {
         alerts::one(&*self.connections.reader()?, id)
     }
 
-    fn each_alert(&self, see: &mut dyn FnMut(&StoredAlert)) -> Result<(), StoreError> {
+    fn alert_ids(&self, first: AlertId, last: AlertId, limit: usize) -> Result<Vec<AlertId>, StoreError> {
+        alerts::ids(&*self.connections.reader()?, first, last, limit)
+    }
+
+    fn each_alert(&self, see: &mut dyn FnMut(&StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let page = alerts::by_id(&*self.connections.reader()?, after, EACH_ALERTS)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.alert.id);
-            page.iter().for_each(&mut *see);
+            if page.iter().try_for_each(&mut *see).is_break() {
+                return Ok(());
+            }
         }
+    }
+
+    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError> {
+        let handled = self.write(|it| life::handle(it, id, handling))?;
+        if handled == Handled::Changed {
+            self.changed();
+        }
+        Ok(handled)
+    }
+
+    fn history(&self, id: AlertId) -> Result<Vec<StatusChange>, StoreError> {
+        life::history(&*self.connections.reader()?, id)
     }
 
     fn generation(&self) -> u64 {
@@ -177,7 +200,7 @@ impl Store for SqliteStore {
         let (alerts, tokens) = self.write(|transaction| {
             let alerts = transaction.execute(
                 "DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts \
-                 WHERE status = 'closed' AND last_seen < ?1 ORDER BY last_seen LIMIT ?2)",
+                 WHERE status = 'closed' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)",
                 params![now.0.saturating_sub(keep_nanos), limit],
             )?;
             let tokens = transaction.execute(

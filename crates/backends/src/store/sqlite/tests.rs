@@ -126,8 +126,8 @@ fn closed_alerts_go_when_they_are_old_and_their_messages_with_them() {
     }];
     let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &outbox, now: Timestamp(1) };
     store.commit(&commit).unwrap();
-    let close =
-        "UPDATE alerts SET status = 'closed' WHERE id <> (SELECT id FROM alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
+    let close = "UPDATE alerts SET status = 'closed', updated_at = last_seen \
+         WHERE id <> (SELECT id FROM alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
     store.connections.writer().execute(close, []).unwrap();
     let now = Timestamp(alerts[3].last_seen.0 + 10);
     let generation = store.generation();
