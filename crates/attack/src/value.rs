@@ -15,7 +15,7 @@ use crate::shell::{self, Line};
 use crate::sql;
 
 /// How many forms of one value are looked at: an attack that is encoded more often than that reaches nobody.
-const LAYERS_MAX: usize = 6;
+pub(crate) const LAYERS_MAX: usize = 6;
 /// How many bytes of a value the checks of one family read at most; the shared scan reads all.
 const CHECKED_BYTES_MAX: usize = 64 << 10;
 /// How much of a long value is read before what calls for it: a way out may stand there.

@@ -25,7 +25,20 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     (
         "server",
         false,
-        &["model", "sigma", "normalize", "detection", "backends", "pipeline", "web", "sources", "console", "gateway"],
+        &[
+            "model",
+            "sigma",
+            "attack",
+            "seclang",
+            "normalize",
+            "detection",
+            "backends",
+            "pipeline",
+            "web",
+            "sources",
+            "console",
+            "gateway",
+        ],
     ),
 ];
 

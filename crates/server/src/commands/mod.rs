@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod flags;
 pub(crate) mod fsck;
+pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod quarantine;
 pub(crate) mod request;
@@ -36,6 +37,7 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
   login-link    a link that opens the page in a browser, once
   key           make, list and revoke access keys
   rules         check rule files; try one rule on one event
+  inspect       what HTTP inspection finds in a request, and in files of labelled ones
   config        check and show the configuration
   fsck          look for damage in a data folder
 
@@ -70,6 +72,7 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "login-link" => keys::login_link(arguments),
         "key" => keys::key(arguments),
         "rules" => rules::rules(arguments),
+        "inspect" => inspect::inspect(arguments),
         "config" => config::config(arguments),
         "fsck" => fsck::fsck(arguments),
         "help" => terminal::print(HELP).map(|()| 0),
