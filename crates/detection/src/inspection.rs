@@ -151,7 +151,7 @@ mod tests {
         let browser = "Mozilla/5.0 (X11; Linux x86_64; rv:105.0) Gecko/20100101 Firefox/105.0";
         check("/?id=1%27%20or%20%271%27%3D%271", browser, Said::Families, &["sqli"]);
         check("/?id=1%27%20or%20%271%27%3D%271", browser, Said::AttackScore, &["5"]);
-        check("/?f=../../../../etc/passwd", browser, Said::Findings, &["traversal/path-climb-to-file"]);
+        check("/?f=../../../../etc/passwd", browser, Said::Findings, &["traversal/path-system-file"]);
         check("/index.html?q=red+shoes", browser, Said::Findings, &[]);
         check("/", "curl/8.5.0", Said::BotScore, &["80"]);
         check("/", browser, Said::BotScore, &[]);
