@@ -98,7 +98,7 @@ impl Bench {
 
     fn raise(&self, alerts: &[Alert]) {
         let lease = *self.lease.lock().unwrap();
-        let commit = Commit { lease, to: lease.position, alerts, outbox: &[], now: NOON };
+        let commit = Commit { lease, to: lease.position, alerts, outbox: &[], proposals: &[], now: NOON };
         self.store.commit(&commit).unwrap();
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
 
-use crate::network::Network;
+use model::network::Network;
 
 /// The header in which proxies say for whom they forward.
 pub(crate) const FORWARDED_FOR: &str = "x-forwarded-for";

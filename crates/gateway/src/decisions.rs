@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use model::time::Timestamp;
 
-use crate::network::{Network, is_local};
+use model::network::{Network, is_local};
 
 /// How many addresses may have a decision; beyond that the one that ends first gives way.
 pub const ADDRESSES_MAX: usize = 100_000;

@@ -14,7 +14,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsConnector;
 
 use crate::decisions::{Decision, Decisions};
-use crate::network::Network;
 use crate::record::recorder::Recorder;
 use crate::record::spill::Spill;
 use crate::route::{Route, Routes};
@@ -22,6 +21,7 @@ use crate::settings::Settings;
 use crate::sink::Sink;
 use crate::upstream::group::{Group, GroupSettings};
 use crate::upstream::health::look_after;
+use model::network::Network;
 
 /// How often decisions that are over are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);

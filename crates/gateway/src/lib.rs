@@ -16,7 +16,6 @@ pub mod gateway;
 mod headers;
 pub mod inspect;
 pub mod listener;
-pub mod network;
 pub mod record;
 pub mod route;
 mod service;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::decisions::Measure;
 use crate::inspect::BODY_BYTES;
-use crate::network::Network;
 use crate::route::RouteSettings;
+use model::network::Network;
 
 /// What is done with requests while they cannot be inspected, or their events cannot be kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

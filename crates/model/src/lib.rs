@@ -4,12 +4,14 @@
 //! `docs/design.md`; what it looks like on the wire is the edges' business.
 
 pub mod alert;
+pub mod decision;
 pub mod entity;
 pub mod event;
 pub mod id;
 pub mod intake;
 pub mod json;
 pub mod limits;
+pub mod network;
 pub mod place;
 pub mod severity;
 pub mod time;

@@ -418,7 +418,8 @@ impl Detector {
         failpoint::visit("detect.before_commit");
         let mut pause = RETRY.0;
         let committed = loop {
-            let commit = Commit { lease: self.lease, to, alerts: &alerts, outbox: &[], now: commit_now };
+            let commit =
+                Commit { lease: self.lease, to, alerts: &alerts, outbox: &[], proposals: &[], now: commit_now };
             match self.parts.store.commit(&commit) {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() => {

@@ -85,7 +85,8 @@ impl Core {
                 "The newest records of the log are lost; detection goes on at its end"
             );
             let lease = self.store.acquire(partition).map_err(|it| unusable(self.folder.path(), &it))?;
-            let commit = backends::store::Commit { lease, to: end, alerts: &[], outbox: &[], now: now() };
+            let commit =
+                backends::store::Commit { lease, to: end, alerts: &[], outbox: &[], proposals: &[], now: now() };
             self.store.commit(&commit).map_err(|it| unusable(self.folder.path(), &it))?;
         }
         Ok(())

@@ -118,7 +118,7 @@ fn row(of: &Alert) -> OutboxRow {
 
 fn commit(store: &impl Store, lease: &mut Lease, alerts: &[Alert]) -> Committed {
     let to = Position(lease.position.0 + 1);
-    let done = store.commit(&Commit { lease: *lease, to, alerts, outbox: &[], now: NOW });
+    let done = store.commit(&Commit { lease: *lease, to, alerts, outbox: &[], proposals: &[], now: NOW });
     lease.position = to;
     done.expect("the owner may commit")
 }
@@ -147,7 +147,8 @@ pub(crate) fn a_commit_stores_alerts_and_position<S: Store>(open: impl Fn() -> S
     assert_eq!((lease.partition, lease.position), (PARTITION, Position::START));
     let alerts = [alert(1), alert(2)];
     let outbox = [row(&alerts[0])];
-    let done = store.commit(&Commit { lease, to: Position(7), alerts: &alerts, outbox: &outbox, now: NOW });
+    let done =
+        store.commit(&Commit { lease, to: Position(7), alerts: &alerts, outbox: &outbox, proposals: &[], now: NOW });
     assert_eq!(done.expect("the owner may commit").raised, [alerts[0].id, alerts[1].id]);
     assert_eq!(store.position(PARTITION).expect("answers"), Position(7));
     let expected = StoredAlert { alert: alerts[1].clone(), created_at: NOW, updated_at: NOW };
@@ -184,6 +185,7 @@ pub(crate) fn the_same_incarnation_replaces<S: Store>(open: impl Fn() -> S) {
         to: Position(9),
         alerts: std::slice::from_ref(&changed),
         outbox: &[],
+        proposals: &[],
         now: Timestamp(NOW.0 + 5),
     };
     assert_eq!(store.commit(&commit).expect("the owner may commit"), Committed::default());
@@ -262,7 +264,7 @@ pub(crate) fn a_repeated_alert_changes_nothing<S: Store>(open: impl Fn() -> S) {
     assert_eq!(done.raised, [alert(1).id]);
     let (before, generation) = (stored(&store, alert(1).id), store.generation());
     let to = Position(lease.position.0);
-    let again = Commit { lease, to, alerts: &[alert(1)], outbox: &[], now: Timestamp(NOW.0 + 1) };
+    let again = Commit { lease, to, alerts: &[alert(1)], outbox: &[], proposals: &[], now: Timestamp(NOW.0 + 1) };
     assert_eq!(store.commit(&again).expect("the owner may commit"), Committed::default());
     assert_eq!((stored(&store, alert(1).id), store.generation()), (before, generation));
 }
@@ -391,7 +393,7 @@ fn check_fenced(store: &impl Store, lease: Lease) {
     let (before, generation) = (listed(store, &all()), store.generation());
     let alerts = [alert(50), Alert { count: 999, ..alert(1) }];
     let outbox = [row(&alerts[0])];
-    let commit = Commit { lease, to: Position(900), alerts: &alerts, outbox: &outbox, now: NOW };
+    let commit = Commit { lease, to: Position(900), alerts: &alerts, outbox: &outbox, proposals: &[], now: NOW };
     let error = store.commit(&commit).expect_err("another owns it");
     assert!(matches!(error, StoreError::Fenced { partition } if partition == lease.partition), "{error}");
     assert!(!error.is_transient());
@@ -430,7 +432,7 @@ pub(crate) fn partitions_do_not_touch_one_another<S: Store>(open: impl Fn() -> S
     commit(&store, &mut one, &[alert(1)]);
     assert_eq!(store.position(PartitionId(u32::MAX)).expect("answers"), Position::START);
     commit(&store, &mut other, &[alert(2)]);
-    let far = Commit { lease: other, to: Position(u64::MAX), alerts: &[], outbox: &[], now: NOW };
+    let far = Commit { lease: other, to: Position(u64::MAX), alerts: &[], outbox: &[], proposals: &[], now: NOW };
     store.commit(&far).expect("the owner may commit");
     assert_eq!(store.position(PartitionId(u32::MAX)).expect("answers"), Position(u64::MAX));
     assert_eq!(store.position(PARTITION).expect("answers"), one.position);
@@ -443,7 +445,7 @@ pub(crate) fn a_commit_is_all_or_nothing<S: Store>(open: impl Fn() -> S) {
     // The last row tells of an alert that is not there.
     let (alerts, outbox) = ([alert(2), Alert { count: 99, ..alert(1) }], [row(&alert(2)), row(&alert(3))]);
     let to = Position(lease.position.0 + 1);
-    let refused = Commit { lease, to, alerts: &alerts, outbox: &outbox, now: NOW };
+    let refused = Commit { lease, to, alerts: &alerts, outbox: &outbox, proposals: &[], now: NOW };
     let generation = store.generation();
     assert!(matches!(store.commit(&refused), Err(StoreError::Refused(_))));
     assert_eq!(store.position(PARTITION).expect("answers"), lease.position);

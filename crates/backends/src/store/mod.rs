@@ -5,6 +5,9 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod decisions;
+#[cfg(test)]
+pub(crate) mod decisions_conformance;
 pub mod sqlite;
 
 use std::net::IpAddr;
@@ -12,10 +15,13 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use model::alert::{Alert, AlertStatus};
+use model::decision::Proposal;
 use model::id::AlertId;
 use model::place::{PartitionId, Position};
 use model::severity::Severity;
 use model::time::Timestamp;
+
+use self::decisions::DecisionStore;
 
 /// How many changes of one alert are remembered; beyond it the oldest go. More than people make by hand, and no script
 /// that runs wild fills the disk.
@@ -85,6 +91,8 @@ pub struct Commit<'a> {
     pub alerts: &'a [Alert],
     /// What is to be delivered.
     pub outbox: &'a [OutboxRow],
+    /// What is proposed about alerts that are new; what is proposed about others is passed over.
+    pub proposals: &'a [Proposal],
     /// The time of the commit.
     pub now: Timestamp,
 }
@@ -259,7 +267,7 @@ pub struct Key {
 /// A store.
 ///
 /// Every call blocks until it is done.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: DecisionStore + Send + Sync + 'static {
     /// Takes the ownership of a partition for a new epoch; an owner before is fenced off.
     ///
     /// # Errors
@@ -391,7 +399,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn take_token(&self, purpose: &str, digest: &[u8; 32], now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Removes closed alerts that did not change for `keep` with their history, and expired tokens, at most `limit` rows; returns how many.
+    /// Removes closed alerts that did not change for `keep` with their history, decisions that expired as long ago, and
+    /// expired tokens, at most `limit` rows; returns how many.
     ///
     /// # Errors
     ///

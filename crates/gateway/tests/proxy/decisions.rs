@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gateway::decisions::{Decision, Measure};
-use gateway::network::Network;
+use model::network::Network;
 use model::time::Timestamp;
 
 use crate::support::{Does, Running, field, start, status, trust_loopback, upstream};

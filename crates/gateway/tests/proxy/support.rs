@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
-use gateway::network::Network;
 use gateway::route::{Mode, RouteSettings};
 use gateway::settings::Settings;
 use gateway::sink::{Sink, Submitted};
 use gateway::upstream::address::Address;
 use model::event::{EventView, Original, TextField};
 use model::intake::{Receipt, Submission};
+use model::network::Network;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

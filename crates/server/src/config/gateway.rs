@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use gateway::decisions::Measure;
-use gateway::network::Network;
 use gateway::route::{Mode, RouteSettings};
 use gateway::settings::{Enforcement, Fail, Settings, Times};
 use gateway::upstream::address::Address;
+use model::network::Network;
 
 use super::{Raw, Tls, one_of};
 use crate::failure::Failure;

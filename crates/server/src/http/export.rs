@@ -158,7 +158,8 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
         let alerts: Vec<_> = (1..=ALERTS as u128).map(alert).collect();
         let lease = store.acquire(PartitionId(0)).unwrap();
-        let commit = Commit { lease, to: lease.position, alerts: &alerts, outbox: &[], now: Timestamp(1) };
+        let commit =
+            Commit { lease, to: lease.position, alerts: &alerts, outbox: &[], proposals: &[], now: Timestamp(1) };
         store.commit(&commit).unwrap();
         let line_max = 2 << 10;
         for (form, heads) in [(Form::Ndjson, 0), (Form::Canonical, 0), (Form::Csv, 1)] {

@@ -6,6 +6,8 @@
 mod alerts;
 mod body;
 mod connections;
+mod decision_body;
+mod decisions;
 mod error;
 mod keys;
 mod life;
@@ -111,6 +113,7 @@ impl Store for SqliteStore {
                 }
             }
             alerts::post(transaction, commit)?;
+            decisions::propose(transaction, commit.proposals, &committed.raised, commit.now)?;
             failpoint::visit("store.before_commit");
             Ok(())
         })?;
@@ -197,7 +200,7 @@ impl Store for SqliteStore {
     fn prune(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<usize, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let keep_nanos = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
-        let (alerts, tokens) = self.write(|transaction| {
+        let (alerts, others) = self.write(|transaction| {
             let alerts = transaction.execute(
                 "DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts \
                  WHERE status = 'closed' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)",
@@ -208,12 +211,14 @@ impl Store for SqliteStore {
                  WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
                 params![now.0, limit.saturating_sub(alerts as i64)],
             )?;
-            Ok((alerts, tokens))
+            let rest = limit.saturating_sub((alerts + tokens) as i64);
+            let decisions = decisions::prune(transaction, now.0.saturating_sub(keep_nanos), rest)?;
+            Ok((alerts, tokens + decisions))
         })?;
         if 0 < alerts {
             self.changed();
         }
-        Ok(alerts + tokens)
+        Ok(alerts + others)
     }
 
     fn is_available(&self) -> bool {

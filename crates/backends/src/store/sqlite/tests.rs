@@ -14,6 +14,7 @@ fn open(folder: &tempfile::TempDir) -> SqliteStore {
 }
 
 super::super::conformance::suite!(|folder| super::open(folder));
+super::super::decisions_conformance::suite!(|folder| super::open(folder));
 
 #[test]
 fn only_its_owner_may_read_the_files() {
@@ -55,7 +56,7 @@ fn a_broken_row_is_told_and_is_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let lease = store.acquire(PartitionId(0)).unwrap();
-    let commit = Commit { lease, to: Position(1), alerts: &[alert(1)], outbox: &[], now: Timestamp(1) };
+    let commit = Commit { lease, to: Position(1), alerts: &[alert(1)], outbox: &[], proposals: &[], now: Timestamp(1) };
     store.commit(&commit).unwrap();
     store.connections.writer().execute("UPDATE alerts SET body = '{}'", []).unwrap();
     let error = store.alert(alert(1).id).unwrap_err();
@@ -99,8 +100,14 @@ fn a_message_is_put_into_the_outbox_once() {
     };
     for (to, payload) in [(1, "first"), (2, "second")] {
         let outbox = [row("raised", payload), row("raised", "third"), row("closed", payload)];
-        let commit =
-            Commit { lease, to: Position(to), alerts: &[alert(1)], outbox: &outbox, now: Timestamp(to as i64) };
+        let commit = Commit {
+            lease,
+            to: Position(to),
+            alerts: &[alert(1)],
+            outbox: &outbox,
+            proposals: &[],
+            now: Timestamp(to as i64),
+        };
         store.commit(&commit).unwrap();
         lease.position = commit.to;
     }
@@ -124,7 +131,7 @@ fn closed_alerts_go_when_they_are_old_and_their_messages_with_them() {
         kind: "raised".into(),
         payload: String::new(),
     }];
-    let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &outbox, now: Timestamp(1) };
+    let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &outbox, proposals: &[], now: Timestamp(1) };
     store.commit(&commit).unwrap();
     let close = "UPDATE alerts SET status = 'closed', updated_at = last_seen \
          WHERE id <> (SELECT id FROM alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
@@ -138,4 +145,28 @@ fn closed_alerts_go_when_they_are_old_and_their_messages_with_them() {
     assert_eq!(left.iter().map(|it| it.alert.id).collect::<Vec<_>>(), [alerts[3].id, alerts[1].id]);
     let rows: i64 = store.connections.writer().query_row("SELECT count(*) FROM outbox", [], |it| it.get(0)).unwrap();
     assert_eq!(rows, 0);
+}
+
+#[test]
+fn a_line_of_the_audit_that_was_changed_or_taken_out_shows() {
+    for (tampering, expected) in [
+        ("UPDATE audit SET reason = 'another' WHERE number = 3", 3),
+        ("UPDATE audit SET at = at + 1 WHERE number = 1", 1),
+        ("DELETE FROM audit WHERE number = 2", 2),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        for number in 0..5 {
+            let entry = crate::store::decisions::AuditEntry {
+                at: Timestamp(number),
+                actor: "anna".into(),
+                action: "switch".into(),
+                subject: "x".into(),
+                reason: "why".into(),
+            };
+            crate::store::decisions::DecisionStore::set_switch(&store, "x", "1", &entry).unwrap();
+        }
+        store.connections.writer().execute(tampering, []).unwrap();
+        assert_eq!(crate::store::decisions::DecisionStore::check_audit(&store).unwrap(), Some(expected), "{tampering}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Networks: an address with a prefix, and lists of them.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address with a prefix; a single address has the whole prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,39 @@ impl Network {
         let prefix: u8 = if is_plain { prefix.parse().ok()? } else { return None };
         let network = Self { address, prefix };
         (prefix <= bits(address) && network.masked(address) == Some(number(address))).then_some(network)
+    }
+
+    /// The network of `address` with the first `prefix` bits; `None` when there are not so many.
+    #[must_use]
+    pub fn around(address: IpAddr, prefix: u8) -> Option<Self> {
+        let address = address.to_canonical();
+        if bits(address) < prefix {
+            return None;
+        }
+        let masked = Self { address, prefix }.masked(address)?;
+        let address = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(masked).ok()?)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(masked)),
+        };
+        Some(Self { address, prefix })
+    }
+
+    /// Its first address.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits its addresses have in common.
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether all of `other` is in it.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
     }
 
     /// Whether `address` is in it; an IPv4 address mapped into IPv6 is the IPv4 address.
