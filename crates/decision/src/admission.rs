@@ -89,7 +89,7 @@ pub enum Verdict {
 }
 
 /// The one place where proposals are admitted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Admission {
     brakes: Brakes,
     spared: SparedList,

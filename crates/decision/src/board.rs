@@ -25,13 +25,15 @@ struct Inner {
 }
 
 impl Board {
-    /// Takes decisions as they are now.
+    /// Takes decisions as they are now, and moves what has expired out of the way.
     pub fn apply(&self, decisions: &[Decision], now: Timestamp) {
         let mut inner = self.write();
         inner.set.expire(now);
         decisions.iter().for_each(|it| inner.set.apply(it, now));
         drop(inner);
-        self.version.fetch_add(1, Ordering::Release);
+        if !decisions.is_empty() {
+            self.version.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Takes a new list of who is spared.
@@ -74,6 +76,11 @@ impl Board {
         };
         found.retain(|it| inner.is_served(&it.target));
         found
+    }
+
+    /// Calls `see` with the decisions, those about who is spared too.
+    pub fn with_set<T>(&self, see: impl FnOnce(&DecisionSet) -> T) -> T {
+        see(&self.read().set)
     }
 
     /// How many decisions are in force, and the number of the last change.

@@ -55,6 +55,32 @@ impl Clients {
         *register = (*register).max(rank);
     }
 
+    /// Gives what [`Self::decode`] reads to `write`.
+    pub fn encode(&self, write: &mut dyn FnMut(&[u8])) {
+        let mut bytes = Vec::with_capacity(self.minutes.len() * (8 + REGISTERS));
+        for kept in &self.minutes {
+            bytes.extend_from_slice(&kept.number.to_le_bytes());
+            bytes.extend_from_slice(&kept.registers[..]);
+        }
+        write(&bytes);
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (chunks, rest) = bytes.as_chunks::<{ 8 + REGISTERS }>();
+        if !rest.is_empty() || MINUTES < chunks.len() {
+            return None;
+        }
+        let minute = |chunk: &[u8; 8 + REGISTERS]| {
+            let (number, registers) = chunk.split_first_chunk::<8>()?;
+            Some(Minute { number: i64::from_le_bytes(*number), registers: Box::new(registers.try_into().ok()?) })
+        };
+        let minutes: Vec<Minute> = chunks.iter().map(minute).collect::<Option<_>>()?;
+        let newest = minutes.iter().map(|it| it.number).max().unwrap_or(i64::MIN);
+        Some(Self { minutes, newest })
+    }
+
     /// About how many different addresses came in the hour up to `minute`.
     #[must_use]
     pub fn estimate(&self, minute: i64) -> u64 {
@@ -94,6 +120,12 @@ mod tests {
         IpAddr::V4(number.into())
     }
 
+    fn encoded(clients: &Clients) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        clients.encode(&mut |it| bytes.extend_from_slice(it));
+        bytes
+    }
+
     #[track_caller]
     fn check(different: u32, times: u32) {
         let mut clients = Clients::default();
@@ -119,6 +151,9 @@ mod tests {
         (0..500).for_each(|it| clients.add(address(it), 0));
         assert!(450 < clients.estimate(59));
         assert_eq!(clients.estimate(60), 0);
+        let again = Clients::decode(&encoded(&clients)).unwrap();
+        assert_eq!(again.estimate(59), clients.estimate(59));
+        assert!(Clients::decode(&encoded(&clients)[1..]).is_none());
         clients.add(address(1), 100);
         clients.add(address(2), 30);
         assert_eq!(clients.estimate(100), 1);

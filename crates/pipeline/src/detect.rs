@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use backends::failpoint;
 use backends::log::{Block, Log, LogError, RecordKind};
 use backends::store::{Commit, Lease, Store, StoreError};
+use decision::clients::Clients;
 use detection::engine::{AlertChange, Engine};
 use detection::rules::Rules;
 use detection::snapshot::{Decoder, Encoder};
@@ -25,6 +26,7 @@ use model::id::AlertId;
 use model::place::{PartitionId, Position};
 use model::time::Timestamp;
 
+use crate::actions::Actions;
 use crate::ahead::{self, Ready, Shared};
 use crate::hydrate::{EventSource, Hydrator, LogEvents};
 use crate::ingest::{chain, now};
@@ -86,6 +88,8 @@ pub struct DetectParts {
     pub bounds: Bounds,
     /// The folder of the snapshots.
     pub snapshots: PathBuf,
+    /// What is done about new alerts.
+    pub actions: Arc<Actions>,
     /// Is told of new alerts.
     pub on_raised: OnRaised,
 }
@@ -123,6 +127,7 @@ pub struct Detector {
     snapshot_at: Instant,
     events_since_snapshot: u64,
     newest_event: Option<Timestamp>,
+    clients: Clients,
     snapshot_writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -144,8 +149,9 @@ impl Detector {
         let rules =
             read.as_ref().and_then(|it| (parts.rules_by_digest)(&it.rules)).unwrap_or_else(|| parts.rules.clone());
         let mut engine = Engine::new(rules, parts.bounds);
+        let mut clients = Clients::default();
         let position = match read {
-            Some(read) if engine.decode(&mut Decoder::new(&read.state)).is_some() => read.position,
+            Some(read) if restore(&read.state, &mut engine, &mut clients) => read.position,
             _ => Position(lease.position.0.saturating_sub(REPLAY_MAX).max(parts.log.start(PARTITION).0)),
         };
         let now = Instant::now();
@@ -167,6 +173,7 @@ impl Detector {
             snapshot_at: now,
             events_since_snapshot: 0,
             newest_event: None,
+            clients,
             snapshot_writer: None,
         })
     }
@@ -241,6 +248,7 @@ impl Detector {
                     RecordKind::Event => {
                         if let Some(event) = EventView::of(record.bytes) {
                             self.engine.process(&event, record.sequence.0);
+                            self.count_client(&event);
                         }
                     }
                     kind => self.take_control(kind, record.bytes),
@@ -292,12 +300,19 @@ impl Detector {
         if event.received.is_none_or(|it| event.time <= it) {
             self.newest_event = self.newest_event.max(Some(event.time));
         }
+        self.count_client(event);
         let input = event.text(TextField::Input).unwrap_or_default();
         match self.detected.get_mut(input) {
             Some(count) => *count += 1,
             None => {
                 self.detected.insert(input.to_owned(), 1);
             }
+        }
+    }
+
+    fn count_client(&mut self, event: &EventView<'_>) {
+        if let (Some(client), Some(received)) = (event.client_ip, event.received) {
+            self.clients.add(client, minute_of(received));
         }
     }
 
@@ -414,12 +429,16 @@ impl Detector {
         changes.sort_by_key(|it| (it.counted.completed, it.id));
         let rules = self.engine.rules().clone();
         let alerts: Vec<Alert> = changes.iter().map(|it| self.hydrator.alert(it, &rules)).collect();
+        let proposals = self.parts.actions.proposals(&alerts, &changes, &rules.digest, &mut self.hydrator.events);
         let commit_now = now();
+        if !proposals.is_empty() {
+            self.parts.progress.done().clients = self.clients.estimate(minute_of(commit_now));
+        }
         failpoint::visit("detect.before_commit");
         let mut pause = RETRY.0;
         let committed = loop {
             let commit =
-                Commit { lease: self.lease, to, alerts: &alerts, outbox: &[], proposals: &[], now: commit_now };
+                Commit { lease: self.lease, to, alerts: &alerts, outbox: &[], proposals: &proposals, now: commit_now };
             match self.parts.store.commit(&commit) {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() => {
@@ -498,6 +517,7 @@ impl Detector {
         self.join_writer();
         let mut encoder = Encoder::default();
         self.engine.encode(&mut encoder);
+        self.clients.encode(&mut |it| encoder.bytes(it));
         let snapshot = Snapshot {
             position: self.position,
             rules: self.engine.rules().digest.clone(),
@@ -528,6 +548,23 @@ impl Detector {
             tracing::error!("The thread that wrote the snapshot panicked");
         }
     }
+}
+
+/// Takes the state of a snapshot; one of an earlier version has no clients in it.
+fn restore(state: &[u8], engine: &mut Engine, clients: &mut Clients) -> bool {
+    let mut decoder = Decoder::new(state);
+    if engine.decode(&mut decoder).is_none() {
+        return false;
+    }
+    if let Some(kept) = decoder.bytes().and_then(Clients::decode) {
+        *clients = kept;
+    }
+    true
+}
+
+/// The number of a minute since 1970.
+const fn minute_of(time: Timestamp) -> i64 {
+    time.0.div_euclid(60_000_000_000)
 }
 
 /// Writes the digest of the rules into the log, when it is not the last one written: they are in force from here on.

@@ -1,6 +1,9 @@
 //! The loops between the edges and the pure crates: dedupe, append, acknowledge, ledger; read, detect, commit.
 
+pub mod actions;
+pub mod admitter;
 mod ahead;
+pub mod alarm;
 mod answers;
 pub mod detect;
 pub mod hydrate;

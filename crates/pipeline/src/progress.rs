@@ -76,6 +76,8 @@ pub struct Done {
     pub latency: Latency,
     /// Why the store cannot be written now, if it cannot.
     pub trouble: Option<String>,
+    /// About how many different clients came in the last hour.
+    pub clients: u64,
     /// The position of the last snapshot.
     pub snapshot_at: u64,
 }

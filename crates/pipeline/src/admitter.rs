@@ -1,0 +1,451 @@
+//! The one admitter of an installation: proposals of rules, people and lists come in, decisions with numbers come out.
+//!
+//! Who is to be blocked is judged here and nowhere else, under one lock. A decision is stored before anybody enforces it, and
+//! is on the [`Board`] before the call that made it returns.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backends::store::decisions::{
+    Admission as Admitting, AuditEntry, DecisionQuery, Judged, LEADER, SWITCH_MODE, SWITCH_PAUSED,
+};
+use backends::store::{Lease, Store, StoreError};
+use decision::admission::{Admission, Brakes, Circumstances, Mode, SHARE_SPAN, Verdict};
+use decision::board::Board;
+use decision::set::GONE_KEPT;
+use decision::spared::SparedList;
+use hashbrown::HashMap;
+use model::decision::{Decision, DecisionId, Ended, Measure, Proposal, Spared, Standing, Target};
+use model::network::Network;
+use model::time::Timestamp;
+
+use crate::alarm::{Alarms, Held};
+use crate::ingest::{chain, now};
+use crate::progress::Progress;
+
+/// How many proposals are judged in one transaction.
+const BATCH: usize = 500;
+/// How many decisions are read at once at the start.
+const PAGE: usize = 1000;
+/// How long to wait for a proposal before looking at what has expired.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long to wait before the store is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+/// How many decisions of one target are ended by one call.
+const OF_TARGET_MAX: usize = 10_000;
+
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is a decision; it may be in force, in dry run, or held.
+    Decided(Box<Decision>),
+    /// Nothing new is needed: something in force, or before it in the same call, does as much.
+    Covered,
+    /// Nobody may block this: what is on the never-block list, and why.
+    Spared(Network, String),
+}
+
+/// Is told of decisions that are new or changed.
+pub type OnDecided = Arc<dyn Fn(&[Decision]) + Send + Sync>;
+
+/// What the admitter works with.
+#[derive(Clone)]
+pub struct AdmitterParts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Where enforcers look.
+    pub board: Arc<Board>,
+    /// Where the number of clients is.
+    pub progress: Arc<Progress>,
+    /// How hard the brakes are.
+    pub brakes: Brakes,
+    /// Who is spared beside those on the list of the store: what the configuration says, with why.
+    pub spared: Vec<(Network, String)>,
+    /// Whether local addresses are spared.
+    pub spares_local: bool,
+    /// Is told of decisions that are new or changed, once they are stored and on the board.
+    pub on_decided: OnDecided,
+}
+
+/// The admitter.
+pub struct Admitter {
+    parts: AdmitterParts,
+    state: Mutex<State>,
+    wanted: Condvar,
+    is_wanted: AtomicBool,
+}
+
+struct State {
+    lease: Lease,
+    admission: Admission,
+    mode: Mode,
+    /// Who paused decisions, and why.
+    paused: Option<String>,
+    alarms: Alarms,
+}
+
+/// What is switched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// Whether decisions of machines are enforced.
+    pub mode: Mode,
+    /// Who paused decisions, and why; `None` when they are not.
+    pub paused: Option<String>,
+}
+
+impl Admitter {
+    /// Takes the lead, and puts on the board what is in force.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn open(parts: AdmitterParts) -> Result<Self, StoreError> {
+        let store = parts.store.as_ref();
+        let lease = store.acquire(LEADER)?;
+        let spared = spared_list(&parts)?;
+        let mode = store.switch(SWITCH_MODE)?.and_then(|it| Mode::from_word(&it)).unwrap_or_default();
+        let paused = store.switch(SWITCH_PAUSED)?.filter(|it| !it.is_empty());
+        let mut admission = Admission::new(parts.brakes, spared.clone());
+        parts.board.spare(spared);
+        load(&parts, &mut admission)?;
+        let state = State { lease, admission, mode, paused, alarms: Alarms::new(lease.epoch) };
+        Ok(Self { parts, state: Mutex::new(state), wanted: Condvar::new(), is_wanted: AtomicBool::new(true) })
+    }
+
+    /// Where enforcers look.
+    #[must_use]
+    pub const fn board(&self) -> &Arc<Board> {
+        &self.parts.board
+    }
+
+    /// Says that there may be proposals in the store.
+    pub fn wake(&self) {
+        self.is_wanted.store(true, Ordering::Release);
+        self.wanted.notify_one();
+    }
+
+    /// Judges the proposals of the store as they come, until `stop` is set.
+    ///
+    /// # Errors
+    ///
+    /// When another process leads, or the store holds what makes no sense.
+    pub fn run(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        while !stop.load(Ordering::Relaxed) {
+            let state = self.lock();
+            let waits = |_: &mut State| !self.is_wanted.load(Ordering::Acquire) && !stop.load(Ordering::Relaxed);
+            let waited = self.wanted.wait_timeout_while(state, IDLE, waits).unwrap_or_else(PoisonError::into_inner);
+            drop(waited);
+            self.is_wanted.store(false, Ordering::Release);
+            self.parts.board.apply(&[], now());
+            match self.judge_waiting() {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(reason = %chain(&error), "Proposals cannot be judged; it is tried again");
+                    std::thread::sleep(RETRY);
+                    self.is_wanted.store(true, Ordering::Release);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges every proposal that waits in the store.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn judge_waiting(&self) -> Result<(), StoreError> {
+        loop {
+            let mut state = self.lock();
+            let waiting = self.parts.store.proposals(BATCH)?;
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let taken: Vec<u64> = waiting.iter().map(|it| it.number).collect();
+            let proposals = waiting.into_iter().map(|it| it.proposal).collect();
+            self.admit(&mut state, proposals, &taken, "")?;
+        }
+    }
+
+    /// Judges proposals at once, of a person or a list; `reason` of the audit is why, beside what each says.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; then nothing is decided.
+    pub fn decide(&self, proposals: Vec<Proposal>) -> Result<Vec<Outcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(proposals.len());
+        let mut proposals = proposals.into_iter().peekable();
+        while proposals.peek().is_some() {
+            let batch = proposals.by_ref().take(10 * BATCH).collect();
+            outcomes.extend(self.admit(&mut self.lock(), batch, &[], "decision.add")?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Ends everything that is open about a target; returns what was ended.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn end_target(&self, target: &Target, ended: &Ended) -> Result<Vec<Decision>, StoreError> {
+        let query = DecisionQuery {
+            target: Some(target.clone()),
+            open_at: Some(ended.at),
+            limit: OF_TARGET_MAX,
+            ..DecisionQuery::default()
+        };
+        let state = self.lock();
+        let ids: Vec<DecisionId> = self.parts.store.decisions(&query)?.iter().map(|it| it.id).collect();
+        self.end(&state, &ids, ended, &target.to_string())
+    }
+
+    /// Ends one decision; `None` when there is no open one of that number.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn end_one(&self, id: DecisionId, ended: &Ended) -> Result<Option<Decision>, StoreError> {
+        let state = self.lock();
+        let target = self.parts.store.decision(id)?.map(|it| it.target.to_string()).unwrap_or_default();
+        Ok(self.end(&state, &[id], ended, &target)?.pop())
+    }
+
+    /// Gives a decision that is held or in dry run into force, on somebody's word; the never-block list still wins.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; [`StoreError::Refused`] for somebody who is never blocked.
+    pub fn release(&self, id: DecisionId, actor: &str, reason: &str) -> Result<Option<Decision>, StoreError> {
+        let state = self.lock();
+        let Some(decision) = self.parts.store.decision(id)? else { return Ok(None) };
+        if let Some((network, why)) = state.admission.spared().why(&decision.target) {
+            return Err(StoreError::Refused(spared_text(&decision.target, &network, &why)));
+        }
+        let now = now();
+        let lasts = decision.expires_at.since(decision.created_at);
+        let audit = entry(now, actor, "decision.release", &decision.target.to_string(), reason);
+        let released = self.parts.store.release_decision(id, now.plus(lasts), &audit)?;
+        self.parts.board.apply(released.as_slice(), now);
+        (self.parts.on_decided)(released.as_slice());
+        Ok(released)
+    }
+
+    /// Never blocks a network from now on, and ends every decision that hits it; returns those.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn spare(&self, spared: &Spared) -> Result<Vec<Decision>, StoreError> {
+        let mut state = self.lock();
+        let audit = entry(spared.created_at, &spared.actor, "spare", &spared.network.to_string(), &spared.reason);
+        self.parts.store.spare(spared, &audit)?;
+        self.respare(&mut state)?;
+        let hits = |it: &Target| it.network().is_some_and(|it| it.overlaps(&spared.network));
+        let ids: Vec<DecisionId> = self
+            .parts
+            .board
+            .with_set(|set| set.all(spared.created_at).filter(|it| hits(&it.target)).map(|it| it.id).collect());
+        let reason = format!("{} is never blocked: {}", spared.network, spared.reason);
+        let ended = Ended { at: spared.created_at, actor: spared.actor.clone(), reason };
+        self.end(&state, &ids, &ended, &spared.network.to_string())
+    }
+
+    /// Takes a network off the list of the store; returns whether it was on it.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn unspare(&self, network: &Network, actor: &str, reason: &str) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let audit = entry(now(), actor, "unspare", &network.to_string(), reason);
+        let was_on = self.parts.store.unspare(network, &audit)?;
+        self.respare(&mut state)?;
+        Ok(was_on)
+    }
+
+    /// Who is spared, those of the configuration too; what is local comes as one line each.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn spared(&self) -> Result<Vec<Spared>, StoreError> {
+        let configured = self.parts.spared.iter().map(|(network, reason)| Spared {
+            network: *network,
+            reason: reason.clone(),
+            actor: "configuration".to_owned(),
+            created_at: Timestamp::default(),
+        });
+        let mut all: Vec<Spared> = configured.collect();
+        all.extend(self.parts.store.spared()?);
+        Ok(all)
+    }
+
+    /// What is switched.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        let state = self.lock();
+        Switches { mode: state.mode, paused: state.paused.clone() }
+    }
+
+    /// Says whether decisions of machines are enforced from now on. What was decided before stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn set_mode(&self, mode: Mode, actor: &str, reason: &str) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let audit = entry(now(), actor, "decisions.mode", mode.as_str(), reason);
+        self.parts.store.set_switch(SWITCH_MODE, mode.as_str(), &audit)?;
+        state.mode = mode;
+        Ok(())
+    }
+
+    /// Pauses decisions of machines, or lets them go on. What is in force stays so.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn set_paused(&self, is_paused: bool, actor: &str, reason: &str) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let paused = is_paused.then(|| if reason.is_empty() { actor.to_owned() } else { format!("{actor}: {reason}") });
+        let subject = if is_paused { "pause" } else { "resume" };
+        let audit = entry(now(), actor, "decisions.pause", subject, reason);
+        self.parts.store.set_switch(SWITCH_PAUSED, paused.as_deref().unwrap_or_default(), &audit)?;
+        state.paused = paused;
+        Ok(())
+    }
+
+    /// Says why a target is never blocked, if it is not.
+    #[must_use]
+    pub fn why_spared(&self, target: &Target) -> Option<(Network, String)> {
+        self.lock().admission.spared().why(target).map(|(network, why)| (network, why.to_string()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(
+        &self,
+        state: &mut State,
+        proposals: Vec<Proposal>,
+        taken: &[u64],
+        action: &str,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let now = now();
+        let clients = self.parts.progress.done().clients;
+        let circumstances = Circumstances { now, mode: state.mode, is_paused: state.paused.is_some(), clients };
+        let (mut outcomes, mut judged, mut audit, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        // What counts for brakes and alarms is forgotten again when nothing is stored.
+        let (mut admission, mut alarms) = (state.admission.clone(), state.alarms.clone());
+        let mut in_batch: HashMap<(Target, Measure), Timestamp> = HashMap::new();
+        for proposal in proposals {
+            let until = now.plus(proposal.lasts);
+            let key = (proposal.target.clone(), proposal.measure);
+            let is_covered = proposal.origin.is_automatic() && in_batch.get(&key).is_some_and(|it| until <= *it);
+            let verdict = if is_covered {
+                Verdict::Covered(DecisionId::default())
+            } else {
+                self.parts.board.with_set(|set| admission.judge(&proposal, set, circumstances))
+            };
+            outcomes.push(match verdict {
+                Verdict::Covered(_) => Some(Outcome::Covered),
+                Verdict::Spared(network, why) => Some(Outcome::Spared(network, why)),
+                Verdict::Admitted(standing) => {
+                    if let Standing::Held(brake) = standing {
+                        held.push(Held { brake, target: proposal.target.clone(), is_synthetic: proposal.is_synthetic });
+                    } else {
+                        in_batch.insert(key, until);
+                    }
+                    if !action.is_empty() {
+                        let subject = format!("{} {}", proposal.measure.as_str(), proposal.target);
+                        audit.push(entry(now, &proposal.actor, action, &subject, &proposal.reason));
+                    }
+                    judged.push(Judged { proposal, standing });
+                    None
+                }
+            });
+        }
+        let raised = alarms.take(&held, now);
+        let admitting = Admitting { lease: state.lease, taken, judged: &judged, alarms: &raised, audit: &audit, now };
+        let decisions = self.parts.store.admit(&admitting)?;
+        (state.admission, state.alarms) = (admission, alarms);
+        self.parts.board.apply(&decisions, now);
+        (self.parts.on_decided)(&decisions);
+        let mut decisions = decisions.into_iter();
+        let whole =
+            outcomes.into_iter().map(|it| it.or_else(|| decisions.next().map(|it| Outcome::Decided(Box::new(it)))));
+        Ok(whole.flatten().collect())
+    }
+
+    fn end(
+        &self,
+        _state: &MutexGuard<'_, State>,
+        ids: &[DecisionId],
+        ended: &Ended,
+        subject: &str,
+    ) -> Result<Vec<Decision>, StoreError> {
+        let audit = entry(ended.at, &ended.actor, "decision.end", subject, &ended.reason);
+        let changed = self.parts.store.end_decisions(ids, ended, &[audit])?;
+        self.parts.board.apply(&changed, ended.at);
+        if !changed.is_empty() {
+            (self.parts.on_decided)(&changed);
+        }
+        Ok(changed)
+    }
+
+    fn respare(&self, state: &mut State) -> Result<(), StoreError> {
+        let list = spared_list(&self.parts)?;
+        state.admission.spare(list.clone());
+        self.parts.board.spare(list);
+        Ok(())
+    }
+}
+
+/// Who is never blocked: local addresses, those of the configuration, and those of the store.
+fn spared_list(parts: &AdmitterParts) -> Result<SparedList, StoreError> {
+    let mut list = if parts.spares_local { SparedList::of_local() } else { SparedList::new() };
+    parts.spared.iter().for_each(|(network, why)| list.add(*network, why));
+    parts.store.spared()?.iter().for_each(|it| list.add(it.network, &it.reason));
+    Ok(list)
+}
+
+/// Puts on the board what is or was in force, and counts for the brakes what machines decided lately.
+fn load(parts: &AdmitterParts, admission: &mut Admission) -> Result<(), StoreError> {
+    let (now, mut after) = (now(), 0);
+    loop {
+        let page = parts.store.decisions_changed(after, now.minus(GONE_KEPT), PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = last.changed;
+        parts.board.apply(&page, now);
+    }
+    let query =
+        DecisionQuery { created_from: Some(now.minus(SHARE_SPAN)), limit: OF_TARGET_MAX, ..DecisionQuery::default() };
+    for decision in parts.store.decisions(&query)?.iter().rev() {
+        if decision.origin.is_automatic() && !matches!(decision.standing, Standing::Held(_)) {
+            admission.remember(&decision.target, decision.created_at);
+        }
+    }
+    Ok(())
+}
+
+/// Says that somebody is never blocked, and why.
+#[must_use]
+pub fn spared_text(target: &Target, network: &Network, why: &str) -> String {
+    if target.network() == Some(network) {
+        format!("{target} is never blocked: {why}")
+    } else {
+        format!("{target} is never blocked: {network} is {why}")
+    }
+}
+
+fn entry(at: Timestamp, actor: &str, action: &str, subject: &str, reason: &str) -> AuditEntry {
+    let [actor, action, subject, reason] = [actor, action, subject, reason].map(str::to_owned);
+    AuditEntry { at, actor, action, subject, reason }
+}
+
+#[cfg(test)]
+#[path = "admitter_tests.rs"]
+mod tests;

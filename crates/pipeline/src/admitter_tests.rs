@@ -1,0 +1,196 @@
+//! The admitter over a real store.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use backends::store::sqlite::SqliteStore;
+use model::decision::{Basis, Brake, Origin};
+
+use super::*;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    progress: Arc<Progress>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let progress = Arc::<Progress>::default();
+        progress.done().clients = 1_000_000;
+        Self { folder: tempfile::tempdir().unwrap(), progress }
+    }
+
+    fn open(&self) -> Admitter {
+        let store = SqliteStore::open(&self.folder.path().join("store.db")).unwrap();
+        let monitor = (Network::parse("203.0.113.250").unwrap(), "the monitor".to_owned());
+        Admitter::open(AdmitterParts {
+            store: Arc::new(store),
+            board: Arc::default(),
+            progress: self.progress.clone(),
+            brakes: Brakes::default(),
+            spared: vec![monitor],
+            spares_local: true,
+            on_decided: Arc::new(|_| {}),
+        })
+        .unwrap()
+    }
+}
+
+fn proposal(address: &str, origin: Origin) -> Proposal {
+    Proposal {
+        target: Target::Network(Network::parse(address).expect(address)),
+        measure: Measure::Ban,
+        origin,
+        reason: "Brute force attack".into(),
+        basis: Basis { rule_id: "bruteforce".into(), ..Basis::default() },
+        lasts: Duration::from_secs(3600),
+        actor: "anna".into(),
+        is_spoofable: false,
+        is_synthetic: false,
+    }
+}
+
+fn standing(outcome: &Outcome) -> Option<Standing> {
+    match outcome {
+        Outcome::Decided(it) => Some(it.standing),
+        _ => None,
+    }
+}
+
+fn is_blocked(admitter: &Admitter, address: &str) -> bool {
+    admitter.board().find(address.parse::<IpAddr>().unwrap(), now()).is_some()
+}
+
+fn decide(admitter: &Admitter, address: &str, origin: Origin) -> Outcome {
+    admitter.decide(vec![proposal(address, origin)]).unwrap().remove(0)
+}
+
+fn ended(reason: &str) -> Ended {
+    Ended { at: now(), actor: "anna".into(), reason: reason.into() }
+}
+
+#[test]
+fn a_new_installation_counts_and_enforces_only_what_people_say() {
+    let bench = Bench::new();
+    let admitter = bench.open();
+    assert_eq!(standing(&decide(&admitter, "203.0.113.7", Origin::Rule)), Some(Standing::DryRun));
+    assert!(!is_blocked(&admitter, "203.0.113.7"));
+    assert_eq!(standing(&decide(&admitter, "203.0.113.8", Origin::Manual)), Some(Standing::InForce));
+    assert!(is_blocked(&admitter, "203.0.113.8"));
+    admitter.set_mode(Mode::Live, "anna", "looked at the report").unwrap();
+    assert_eq!(standing(&decide(&admitter, "203.0.113.7", Origin::Rule)), Some(Standing::InForce));
+    assert_eq!(decide(&admitter, "203.0.113.7", Origin::Rule), Outcome::Covered);
+    drop(admitter);
+    let again = bench.open();
+    assert_eq!(again.switches(), Switches { mode: Mode::Live, paused: None });
+    assert!(is_blocked(&again, "203.0.113.7") && is_blocked(&again, "203.0.113.8"));
+}
+
+#[test]
+fn nobody_blocks_who_is_spared_and_sparing_ends_what_is_in_force() {
+    let bench = Bench::new();
+    let admitter = bench.open();
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    for (address, origin) in
+        [("203.0.113.250", Origin::Manual), ("203.0.113.0/24", Origin::Import), ("::1", Origin::Manual)]
+    {
+        assert!(matches!(decide(&admitter, address, origin), Outcome::Spared(..)), "{address}");
+    }
+    let held = decide(&admitter, "203.0.113.250", Origin::Rule);
+    assert_eq!(standing(&held), Some(Standing::Held(Brake::NeverBlock)));
+    let Outcome::Decided(held) = held else { panic!("{held:?}") };
+    assert!(matches!(admitter.release(held.id, "anna", ""), Err(StoreError::Refused(_))));
+
+    decide(&admitter, "198.51.100.7", Origin::Rule);
+    decide(&admitter, "198.51.100.0/24", Origin::Manual);
+    assert!(is_blocked(&admitter, "198.51.100.7"));
+    let network = Network::parse("198.51.100.7").unwrap();
+    let spared = Spared { network, reason: "my office".into(), actor: "anna".into(), created_at: now() };
+    assert_eq!(admitter.spare(&spared).unwrap().len(), 2);
+    assert!(!is_blocked(&admitter, "198.51.100.7") && !is_blocked(&admitter, "198.51.100.8"));
+    assert!(matches!(decide(&bench.open(), "198.51.100.7", Origin::Manual), Outcome::Spared(..)));
+    let admitter = bench.open();
+    assert!(admitter.unspare(&network, "anna", "moved").unwrap());
+    assert_eq!(standing(&decide(&admitter, "198.51.100.7", Origin::Manual)), Some(Standing::InForce));
+}
+
+#[test]
+fn what_a_brake_holds_is_kept_told_once_an_hour_and_released_by_a_person() {
+    let bench = Bench::new();
+    bench.progress.done().clients = 0;
+    let admitter = bench.open();
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    let many = (0..20).map(|it| proposal(&format!("203.0.113.{it}"), Origin::Rule)).collect();
+    let outcomes = admitter.decide(many).unwrap();
+    let in_force = outcomes.iter().filter(|it| standing(it) == Some(Standing::InForce)).count();
+    assert_eq!(in_force, 5);
+    assert!(!is_blocked(&admitter, "203.0.113.19"));
+    decide(&admitter, "203.0.113.100", Origin::Rule);
+    let alarms = admitter.parts.store.alerts(&backends::store::AlertQuery { limit: 10, ..Default::default() }).unwrap();
+    let counts: Vec<_> = alarms.iter().map(|it| (it.alert.rule_id.as_str(), it.alert.count)).collect();
+    assert_eq!(counts, [(crate::alarm::RULE, 16)]);
+    let Outcome::Decided(held) = &outcomes[19] else { panic!("{:?}", outcomes[19]) };
+    assert!(admitter.release(held.id, "anna", "an attack indeed").unwrap().is_some());
+    assert!(is_blocked(&admitter, "203.0.113.19"));
+    assert_eq!(admitter.release(held.id, "anna", "again").unwrap(), None);
+    // The brakes know after a restart what was decided before it.
+    drop(admitter);
+    let again = bench.open();
+    assert_eq!(standing(&decide(&again, "203.0.113.200", Origin::Rule)), Some(Standing::Held(Brake::Share)));
+}
+
+#[test]
+fn one_call_ends_everything_about_a_target_and_the_audit_knows_who() {
+    let bench = Bench::new();
+    let admitter = bench.open();
+    admitter.set_mode(Mode::Live, "boris", "").unwrap();
+    let target = Target::read("ip", "203.0.113.7").unwrap();
+    decide(&admitter, "203.0.113.7", Origin::Rule);
+    decide(&admitter, "203.0.113.7", Origin::Manual);
+    assert_eq!(admitter.end_target(&target, &ended("a customer")).unwrap().len(), 2);
+    assert!(!is_blocked(&admitter, "203.0.113.7"));
+    assert_eq!(admitter.end_target(&target, &ended("again")).unwrap(), []);
+    let audit = admitter.parts.store.audit(None, 10).unwrap();
+    let lines: Vec<_> = audit.iter().map(|(_, it)| (it.action.as_str(), it.reason.as_str())).collect();
+    assert_eq!(lines[0], ("decision.end", "a customer"));
+    assert_eq!(admitter.parts.store.check_audit().unwrap(), None);
+}
+
+#[test]
+fn paused_means_that_no_machine_decides_and_people_still_do() {
+    let admitter = Bench::new().open();
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    admitter.set_paused(true, "anna", "a load test").unwrap();
+    assert_eq!(admitter.switches().paused.as_deref(), Some("anna: a load test"));
+    assert_eq!(standing(&decide(&admitter, "203.0.113.7", Origin::Rule)), Some(Standing::Held(Brake::Paused)));
+    assert_eq!(standing(&decide(&admitter, "203.0.113.8", Origin::Manual)), Some(Standing::InForce));
+    admitter.set_paused(false, "anna", "").unwrap();
+    assert_eq!(standing(&decide(&admitter, "203.0.113.7", Origin::Rule)), Some(Standing::InForce));
+}
+
+#[test]
+fn an_import_of_many_is_in_force_with_its_numbers() {
+    let admitter = Bench::new().open();
+    let all: Vec<Proposal> =
+        (0..12_000).map(|it| proposal(&format!("11.{}.{}.7", it / 250, it % 250), Origin::Import)).collect();
+    let outcomes = admitter.decide(all).unwrap();
+    let ids: BTreeSet<u64> = outcomes
+        .iter()
+        .filter_map(|it| match it {
+            Outcome::Decided(it) => Some(it.id.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((ids.len(), admitter.board().count().0), (12_000, 12_000));
+    assert!(is_blocked(&admitter, "11.47.249.7"));
+}
+
+#[test]
+fn who_has_lost_the_lead_decides_nothing_more() {
+    let bench = Bench::new();
+    let (old, new) = (bench.open(), bench.open());
+    let refused = old.decide(vec![proposal("203.0.113.7", Origin::Manual)]);
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+    assert!(!is_blocked(&old, "203.0.113.7"));
+    assert_eq!(standing(&decide(&new, "203.0.113.7", Origin::Manual)), Some(Standing::InForce));
+}

@@ -1,0 +1,113 @@
+//! Alarms of the admitter: what brakes held back, one alert for each brake and hour.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::alert::{Alert, AlertStatus};
+use model::decision::{Brake, Target};
+use model::entity::{Entity, EntityKind};
+use model::id::AlertId;
+use model::severity::Severity;
+use model::time::Timestamp;
+use serde_json::json;
+
+/// The rule of these alerts.
+pub const RULE: &str = "bartizan-decisions-held";
+/// How long a bucket is: one alert for each brake in it.
+const BUCKET: Duration = Duration::from_secs(3600);
+/// How many targets an alarm names.
+const NAMED: usize = 5;
+
+/// A proposal that a brake held back.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) brake: Brake,
+    pub(crate) target: Target,
+    pub(crate) is_synthetic: bool,
+}
+
+/// What was held back lately.
+#[derive(Clone, Debug)]
+pub(crate) struct Alarms {
+    epoch: u64,
+    counts: BTreeMap<(Timestamp, Brake), Count>,
+}
+
+#[derive(Clone, Debug)]
+struct Count {
+    count: u64,
+    first: Timestamp,
+    named: Vec<String>,
+    is_synthetic: bool,
+}
+
+impl Alarms {
+    /// Begins to count; `epoch` is another for each leader.
+    pub(crate) const fn new(epoch: u64) -> Self {
+        Self { epoch, counts: BTreeMap::new() }
+    }
+
+    /// Counts what was held back, and returns the alarms about it as they are now.
+    pub(crate) fn take(&mut self, held: &[Held], now: Timestamp) -> Vec<Alert> {
+        let bucket = Timestamp(now.0 - now.0.rem_euclid(BUCKET.as_nanos() as i64));
+        self.counts.retain(|it, _| bucket <= it.0);
+        let mut changed: Vec<Brake> = held.iter().map(|it| it.brake).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        for Held { brake, target, is_synthetic } in held {
+            let fresh = || Count { count: 0, first: now, named: Vec::new(), is_synthetic: true };
+            let count = self.counts.entry((bucket, *brake)).or_insert_with(fresh);
+            count.count += 1;
+            count.is_synthetic &= is_synthetic;
+            let name = target.to_string();
+            if count.named.len() < NAMED && !count.named.contains(&name) {
+                count.named.push(name);
+            }
+        }
+        changed.iter().filter_map(|it| Some(self.alert(*it, bucket, self.counts.get(&(bucket, *it))?, now))).collect()
+    }
+
+    fn alert(&self, brake: Brake, bucket: Timestamp, count: &Count, now: Timestamp) -> Alert {
+        let word = brake.as_str();
+        let plural = if count.count == 1 { "decision was" } else { "decisions were" };
+        let details = format!(
+            "{} {plural} held back because {}: {}. `bartizan decisions list --state held` shows them.",
+            count.count,
+            brake.explained(),
+            count.named.join(", ")
+        );
+        Alert {
+            id: AlertId::of_rule(RULE, "built-in", word, bucket),
+            rule_id: RULE.to_owned(),
+            rule_version: "built-in".to_owned(),
+            title: "Decisions were held back".to_owned(),
+            kind: "decisions-held".to_owned(),
+            severity: match brake {
+                Brake::Rate | Brake::Share | Brake::Width => Severity::Medium,
+                Brake::NeverBlock | Brake::Paused | Brake::Spoofable => Severity::Low,
+            },
+            confidence: 100,
+            status: AlertStatus::New,
+            entity: Entity { kind: EntityKind::Group, value: word.to_owned() },
+            client_ip: None,
+            dst_ip: None,
+            count: count.count,
+            first_seen: count.first,
+            last_seen: now,
+            window_start: bucket,
+            timestamp: count.first,
+            details,
+            reason: brake.explained().to_owned(),
+            description: "A brake of the admitter holds decisions back until a person has looked.".to_owned(),
+            detector: "Admitter".to_owned(),
+            source: "bartizan".to_owned(),
+            country: None,
+            user: None,
+            matched: vec![("brake".to_owned(), word.to_owned())],
+            evidence: Vec::new(),
+            event: json!({}).to_string(),
+            synthetic: count.is_synthetic,
+            incarnation: self.epoch,
+        }
+    }
+}
