@@ -5,5 +5,7 @@ pub(crate) mod export;
 pub(crate) mod listener;
 pub(crate) mod outgoing;
 pub(crate) mod own;
+#[cfg(test)]
+mod routes_tests;
 pub(crate) mod service;
 pub(crate) mod tls;
