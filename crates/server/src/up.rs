@@ -28,6 +28,7 @@ use sources::sink::Sink;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use web::route::Caller;
 
 use crate::config::Config;
 use crate::core::{AdminKey, Core, admin_key_of_environment};
@@ -134,7 +135,7 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
     console.describe(&routes);
-    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight));
+    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
 }
 
@@ -497,7 +498,9 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
-    let token = assembly.auth.make_link(now()).map_err(|it| Failure::failed(format!("{it:#}")))?;
+    // An owner always gets one.
+    let made = assembly.auth.make_link(&Caller::Owner, &hyper::HeaderMap::new(), now());
+    let token = made.map_err(|it| Failure::failed(format!("{it:#}")))?.unwrap_or_default();
     let key_file = config.data.join("admin.key");
     let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
     if let AdminKey::Made(secret) = admin_key {

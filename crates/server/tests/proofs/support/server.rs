@@ -138,7 +138,8 @@ fn read_ports(child: &mut Child) -> Receiver<u16> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in stdout.lines().map_while(Result::ok) {
-            let port = line.split_once("listening on http://127.0.0.1:").and_then(|(_, rest)| {
+            let address = line.strip_prefix("listening on ").and_then(|it| it.split_once("://127.0.0.1:"));
+            let port = address.and_then(|(_, rest)| {
                 rest.split(|it: char| !it.is_ascii_digit()).next().and_then(|it| it.parse().ok())
             });
             if let Some(port) = port {
