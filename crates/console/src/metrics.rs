@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backends::log::Damage;
 use hyper::StatusCode;
+use model::time::Timestamp;
 use pipeline::ingest::Queued;
 use pipeline::ledger::{Book, Counts};
 use web::answer::Answer;
@@ -37,6 +39,7 @@ struct Measured {
     log_bytes: u64,
     damage: Damage,
     resident_bytes: Option<u64>,
+    now: Timestamp,
 }
 
 /// Answers all metrics.
@@ -56,6 +59,7 @@ fn measure(state: &Console) -> Measured {
         log_bytes: state.log.size_bytes(),
         damage: state.log.damage(),
         resident_bytes: resident_bytes(),
+        now: Console::now(),
     }
 }
 
@@ -112,12 +116,17 @@ fn waiting(page: &mut Exposition, measured: &Measured) {
     queued.iter().for_each(|(input, it)| page.sample(depth, &[("input", input)], it.submissions));
     page.family(oldest, "gauge", "How long the oldest submission waits to be written, by input.");
     queued.iter().for_each(|(input, it)| page.sample(oldest, &[("input", input)], it.oldest.as_secs_f64()));
-    let lag = "bartizan_input_lag_events";
-    page.family(lag, "gauge", "Events that are stored and not yet through detection, by input.");
-    let pending = measured.book.pending.iter().map(|(input, count)| (known(input), *count));
-    for (input, count) in summed(pending) {
-        page.sample(lag, &[("input", &input)], count);
+    let mut lags: BTreeMap<String, (u64, Duration)> =
+        labelled.iter().map(|it| (it.clone(), Default::default())).collect();
+    for (input, pending) in &measured.book.pending {
+        let lag = lags.entry(known(input)).or_default();
+        *lag = (lag.0 + pending.events(), lag.1.max(pending.oldest_age(measured.now)));
     }
+    let (events, oldest) = ("bartizan_input_lag_events", "bartizan_input_lag_oldest_seconds");
+    page.family(events, "gauge", "Events that are stored and not yet through detection, by input.");
+    lags.iter().for_each(|(input, it)| page.sample(events, &[("input", input)], it.0));
+    page.family(oldest, "gauge", "How long the oldest of them waits, by input.");
+    lags.iter().for_each(|(input, it)| page.sample(oldest, &[("input", input)], it.1.as_secs_f64()));
 }
 
 fn detection(page: &mut Exposition, measured: &Measured) {
@@ -133,7 +142,6 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     for (name, help, value) in counters {
         page.single(name, "counter", help, value);
     }
-    page.single("bartizan_pending_windows", "gauge", "Windows that wait for a watermark.", status.pending_windows);
     page.single("bartizan_rules_loaded", "gauge", "Rules in force.", status.rules_loaded);
     page.single("bartizan_rules_refused", "gauge", "Rules that could not be compiled.", status.rules_refused);
     if let Some(age) = status.snapshot_age {
@@ -282,10 +290,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use model::severity::Severity;
-    use model::time::Timestamp;
 
     use super::*;
 
@@ -301,11 +306,22 @@ mod tests {
         for (input, stored) in [("shop", 1), ("/var/log/a/access.log", 2), ("/srv/b/access.log", 3), ("a\"b\nc", 4)] {
             book.inputs.insert(input.into(), Counts { stored, ..Counts::default() });
         }
-        book.pending.insert("/var/log/a/access.log".into(), 2);
+        for (input, events, since) in [("/var/log/a/access.log", 2, 8), ("/srv/b/access.log", 3, 6), ("shop", 1, 9)] {
+            book.pending.entry(input.into()).or_default().add(events, Timestamp(since * 1_000_000_000));
+        }
         let damage = Damage::default();
         let queued = Queued { submissions: 3, oldest: Duration::from_millis(1500) };
         let queued = BTreeMap::from([("shop".to_owned(), queued)]);
-        Measured { status, book, queue: (1, 2), queued, log_bytes: 3, damage, resident_bytes: Some(4096) }
+        Measured {
+            status,
+            book,
+            queue: (1, 2),
+            queued,
+            log_bytes: 3,
+            damage,
+            resident_bytes: Some(4096),
+            now: Timestamp(10_000_000_000),
+        }
     }
 
     #[track_caller]
@@ -321,7 +337,11 @@ mod tests {
         check("bartizan_input_queued_submissions{input=\"shop\"} 3");
         check("bartizan_input_queued_oldest_seconds{input=\"shop\"} 1.5");
         check("bartizan_input_queued_oldest_seconds{input=\"file:access.log\"} 0");
-        check("bartizan_input_lag_events{input=\"file:access.log\"} 2");
+        check("bartizan_input_lag_events{input=\"file:access.log\"} 5");
+        check("bartizan_input_lag_oldest_seconds{input=\"file:access.log\"} 4");
+        check("bartizan_input_lag_oldest_seconds{input=\"shop\"} 1");
+        check("bartizan_input_lag_oldest_seconds{input=\"a\\\"b\\nc\"} 0");
+        check("bartizan_lag_events 6");
         check("bartizan_alerts_total{rule=\"bruteforce\",severity=\"high\"} 2");
         check("rtg_alerts_total{detector=\"threshold\",severity=\"high\"} 2");
         check("rtg_ingest_total 10");

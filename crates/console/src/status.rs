@@ -19,8 +19,6 @@ pub struct Status {
     pub ahead: u64,
     /// Keys that windows gave up to stay within their memory.
     pub evicted_keys: u64,
-    /// Windows that wait for a watermark.
-    pub pending_windows: u64,
     /// Rules in force.
     pub rules_loaded: u64,
     /// Rules that could not be compiled.

@@ -182,7 +182,6 @@ fn status_source(parts: StatusParts) -> console::state::StatusSource {
             late: done.late,
             ahead: done.ahead,
             evicted_keys: done.evicted_keys,
-            pending_windows: done.pending_windows,
             rules_loaded: loaded.rules.load(Ordering::Relaxed),
             rules_refused: loaded.refused.load(Ordering::Relaxed),
             raised: raised.collect(),
