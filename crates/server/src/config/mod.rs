@@ -116,7 +116,7 @@ impl Raw {
         let text = fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("the configuration `{shown}` cannot be read: {error}")))?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            Failure::usage(format!("the configuration `{shown}` is no TOML: {error}"))
+            Failure::usage(format!("the configuration `{shown}` is no TOML{}", place_of(&text, &error)))
         })?;
         for (section, value) in &table {
             let Some(members) = value.as_table() else {
@@ -312,6 +312,15 @@ impl Raw {
         }
         out
     }
+}
+
+/// Where a file is no TOML, and why. The line itself is not shown: it may hold a secret.
+fn place_of(text: &str, error: &toml::de::Error) -> String {
+    let why = error.message();
+    let Some(before) = error.span().and_then(|it| text.get(..it.start)) else { return format!(": {why}") };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |it| it.chars().count()) + 1;
+    format!(", line {line}, column {column}: {why}")
 }
 
 /// A value of a file, for complaints.
