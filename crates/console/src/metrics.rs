@@ -76,7 +76,7 @@ fn text_of(measured: &Measured) -> String {
     let mut page = Exposition::default();
     intake(&mut page, measured);
     detection(&mut page, measured);
-    system_001(&mut page, measured);
+    rtg(&mut page, measured);
     process(&mut page, measured);
     page.0
 }
@@ -157,8 +157,10 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     }
 }
 
-/// The names of system 001, so that its dashboards go on.
-fn system_001(page: &mut Exposition, measured: &Measured) {
+/// The same under the names that begin with `rtg_`, which dashboards made before this product ask for.
+///
+/// Source: docs/api.md, "Metrics".
+fn rtg(page: &mut Exposition, measured: &Measured) {
     let (status, total) = (&measured.status, measured.book.total());
     page.single("rtg_ingest_total", "counter", "Records that came in, by any input.", total.received());
     page.single("rtg_processed_total", "counter", "Events that went through detection.", status.events_detected);
