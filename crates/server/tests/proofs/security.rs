@@ -4,15 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::http::KEY;
 use crate::support::server::{Start, command, new_folder, run};
+use crate::support::tls;
 
 /// Sends a request with these headers; returns the whole answer.
 fn ask(port: u16, request: &str, headers: &str) -> String {
@@ -85,37 +80,15 @@ fn answers_are_kept_by_no_cache_and_other_methods_are_refused() {
     server.stop();
 }
 
-/// Asks over TLS, as somebody who trusts the certificate of the fixtures.
-fn ask_over_tls(port: u16, request: &str) -> String {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(fixture("first.crt")).expect("it is a fixture")).expect("it is one");
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("it is a name");
-    let connection = ClientConnection::new(Arc::new(config), name).expect("the client is sound");
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server listens");
-    let mut stream = StreamOwned::new(connection, stream);
-    let text = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(text.as_bytes()).expect("it can be sent");
-    let mut answer = Vec::new();
-    // How the connection ends is not the question here.
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls-for-tests-only").join(name)
-}
-
 #[test]
 fn browsers_are_told_to_come_over_tls_only_where_there_is_tls() {
     const HEADER: &str = "strict-transport-security: max-age=31536000";
     let folder = new_folder();
     let config = folder.path().join("tls.toml");
-    let (cert, key) = (fixture("first.crt"), fixture("first.key"));
-    fs::write(&config, format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n")).expect("it can be written");
+    fs::write(&config, tls::section()).expect("it can be written");
     let server = Start { config: Some(config), ..Start::on(&folder.path().join("data")) }.must();
     for request in ["GET /healthz", "GET /login", "GET /v1/alerts", "GET /nothing"] {
-        let answer = ask_over_tls(server.port, request).to_lowercase();
+        let answer = tls::ask(server.port, request).to_lowercase();
         assert!(answer.starts_with("http/1.1 ") && answer.contains(HEADER), "{request}: {answer}");
     }
     server.stop();

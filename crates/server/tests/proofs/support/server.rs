@@ -57,12 +57,14 @@ pub(crate) struct Start {
     pub(crate) failpoint: Option<String>,
     /// The configuration file.
     pub(crate) config: Option<PathBuf>,
+    /// What the process writes into its own log, as `BARTIZAN_LOG` says it.
+    pub(crate) log: Option<&'static str>,
 }
 
 impl Start {
     /// On a data folder, with nothing special.
     pub(crate) fn on(data: &Path) -> Self {
-        Self { data: data.to_owned(), failpoint: None, config: None }
+        Self { data: data.to_owned(), failpoint: None, config: None, log: None }
     }
 
     /// Starts the server and waits until it serves.
@@ -103,6 +105,9 @@ impl Start {
         let mut command = command(&["up", "--data", data, "--listen", "127.0.0.1:0"]);
         if let Some(failpoint) = &self.failpoint {
             command.env("BARTIZAN_FAILPOINT", failpoint);
+        }
+        if let Some(log) = self.log {
+            command.env("BARTIZAN_LOG", log);
         }
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
