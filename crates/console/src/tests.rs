@@ -1,5 +1,7 @@
 //! Every route, called on a real store and a real log: what it answers is what it declares.
 
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
