@@ -336,3 +336,26 @@ pub(crate) fn shown_value(value: &toml::Value) -> String {
 fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words.iter().find(|it| it.0 == text).map(|it| it.1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bartizan.toml");
+        fs::write(&path, text).unwrap();
+        let complaint = Raw::read(Some(&path), std::iter::empty()).unwrap_err().to_string();
+        assert!(complaint.contains(expected), "{complaint}");
+        assert!(!complaint.contains("secret"), "{complaint}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_complained_of_by_place_without_its_text() {
+        check("[server]\ndata = \"secret\n", "is no TOML, line 2, column ");
+        check("[server]\nlisten = secret\n", "is no TOML, line 2, column 10: ");
+        check("[server\n", "is no TOML, line 1, column ");
+        check("[server]\ndata = \"a\"\ndata = \"secret\"\n", "is no TOML, line 3, column 1: ");
+    }
+}
