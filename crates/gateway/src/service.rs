@@ -18,7 +18,7 @@ use crate::body::{Outgoing, PrefixError, Progress, RequestBody};
 use crate::client::{client_of, is_trusted};
 use crate::decisions::Measure;
 use crate::forward::{Exchange, exchange};
-use crate::framing::guard::{After, Link, REFUSED};
+use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
 use crate::headers::{Hop, asks_upgrade, asks_websocket, forward, leave_hop};
 use crate::inspect::{has_text, inspect, version_text};

@@ -185,3 +185,16 @@ async fn a_stop_lets_answers_end() {
     assert!(read_all(&mut stream).await.ends_with("second\r\n0\r\n\r\n"));
     tokio::time::timeout(SOON, running.serving).await.expect("the gateway must end").unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_sends_no_more_still_gets_its_answer() {
+    let upstream = upstream(Does::Stream).await;
+    let running = start(&[upstream.address], |_| {}).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let first = read_until(&mut stream, "first\r\n").await;
+    upstream.go_on.send_replace(true);
+    let rest = read_all(&mut stream).await;
+    assert!(status(&first) == 200 && rest.ends_with("second\r\n0\r\n\r\n"), "{first}{rest}");
+}
