@@ -6,4 +6,6 @@ mod decisions;
 mod events;
 mod forwarding;
 mod framing;
+mod inspection;
 mod support;
+mod tls;
