@@ -15,12 +15,12 @@ use tokio_rustls::TlsConnector;
 
 use crate::decisions::{Decision, Decisions};
 use crate::network::Network;
+use crate::policy::{InForce, Policy};
 use crate::record::recorder::Recorder;
 use crate::record::spill::Spill;
-use crate::route::{Route, Routes};
-use crate::settings::Settings;
+use crate::settings::{PolicySettings, Settings};
 use crate::sink::Sink;
-use crate::upstream::group::{Group, GroupSettings};
+use crate::upstream::group::GroupSettings;
 use crate::upstream::health::look_after;
 
 /// How often decisions that are over are forgotten.
@@ -53,7 +53,7 @@ pub struct Counts {
 /// The gateway.
 pub struct Gateway {
     pub(crate) settings: Settings,
-    pub(crate) routes: Routes,
+    pub(crate) policy: InForce,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) inspector: Inspector,
     pub(crate) recorder: Arc<Recorder>,
@@ -77,14 +77,10 @@ impl Gateway {
     /// [`StartError::NoRandomness`].
     pub fn new(settings: Settings, tls: Option<TlsConnector>) -> Result<Arc<Self>, StartError> {
         let shared = Arc::new(GroupSettings { connect: settings.times.connect, tls });
-        let route = |it: &crate::route::RouteSettings| Route {
-            group: Arc::new(Group::new(&it.upstreams, &shared)),
-            settings: it.clone(),
-        };
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|_| StartError::NoRandomness)?;
         Ok(Arc::new(Self {
-            routes: Routes::new(settings.routes.iter().map(route).collect()),
+            policy: InForce::new(Policy::new(settings.policy.clone(), &shared, None)),
             decisions: Arc::new(Decisions::new(settings.trusted.clone(), settings.spares_local)),
             inspector: Inspector::new(),
             recorder: Recorder::new(),
@@ -93,6 +89,14 @@ impl Gateway {
             ids: Ids { start: u64::from_le_bytes(start), count: AtomicU64::new(0) },
             settings,
         }))
+    }
+
+    /// Exchanges the policy: later requests meet the new one. Upstreams that stay keep their connections.
+    ///
+    /// `tls` is needed where a new upstream is `https`.
+    pub fn change(&self, policy: PolicySettings, tls: Option<TlsConnector>) {
+        let shared = Arc::new(GroupSettings { connect: self.settings.times.connect, tls });
+        self.policy.change(|former| Policy::new(policy, &shared, Some(former)));
     }
 
     /// The decisions in force.
@@ -117,8 +121,9 @@ impl Gateway {
     ///
     /// Synthetic alerts and alerts without an address become none; local addresses and trusted proxies are spared.
     pub fn enforce(&self, alerts: &[Alert]) {
+        let policy = self.policy.get();
         for alert in alerts.iter().filter(|it| !it.synthetic) {
-            let Some(enforcement) = self.settings.enforce.get(&alert.rule_id) else { continue };
+            let Some(enforcement) = policy.settings.enforce.get(&alert.rule_id) else { continue };
             let Some(address) = address_of(alert) else { continue };
             let now = now();
             let decision = Decision {
@@ -146,8 +151,8 @@ impl Gateway {
     pub async fn run(self: Arc<Self>, sink: Arc<dyn Sink>, stop: watch::Receiver<bool>) -> Result<(), StartError> {
         let folder = self.settings.spill_folder.clone();
         let spill = Spill::open(&folder, self.settings.spill_bytes_max).map_err(|it| StartError::Spill(folder, it))?;
-        let upstreams = self.routes.iter().flat_map(|it| it.group.members().iter().cloned()).collect();
-        let health = look_after(upstreams, self.settings.health_path.clone(), self.settings.health_every);
+        let health =
+            look_after(|| self.policy.get().upstreams(), self.settings.health_path.clone(), self.settings.health_every);
         let record = self.recorder.clone().run(sink, spill, stop);
         let prune = async {
             let mut ticks = tokio::time::interval(PRUNE_EVERY);

@@ -17,6 +17,7 @@ mod headers;
 pub mod inspect;
 pub mod listener;
 pub mod network;
+mod policy;
 pub mod record;
 pub mod route;
 mod service;

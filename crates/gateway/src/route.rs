@@ -78,10 +78,6 @@ impl Routes {
                 && is_below(&it.settings.path, &path)
         })
     }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.0.iter()
-    }
 }
 
 /// A host without its port and its last dot.
@@ -151,7 +147,6 @@ fn decoded(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::group::GroupSettings;
 
     fn routes() -> Routes {
         let route = |host: Option<&str>, path: &str| {
@@ -162,7 +157,7 @@ mod tests {
                 mode: Mode::Observe,
                 threshold: 5,
             };
-            Route { group: Arc::new(Group::new(&[], &Arc::new(GroupSettings::default()))), settings }
+            Route { group: Arc::new(Group::new(Vec::new())), settings }
         };
         Routes::new(vec![
             route(None, "/"),

@@ -22,6 +22,7 @@ use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
 use crate::headers::{Hop, asks_upgrade, asks_websocket, forward, leave_hop};
 use crate::inspect::{has_text, inspect, version_text};
+use crate::policy::Policy;
 use crate::record::{Action, Record};
 use crate::route::{Mode, Route};
 use crate::settings::Fail;
@@ -60,6 +61,7 @@ impl Drop for Hold {
 /// One request in hand.
 struct Case {
     gateway: Arc<Gateway>,
+    policy: Arc<Policy>,
     record: Box<Record>,
     started: Instant,
     progress: Progress,
@@ -100,7 +102,8 @@ impl Gateway {
         if is_proxied && self.settings.authz_path.as_deref() == Some(request.uri().path()) {
             return case.decide(request);
         }
-        let Some(route) = self.routes.find(&case.record.host, request.uri().path()) else {
+        let policy = case.policy.clone();
+        let Some(route) = policy.routes.find(&case.record.host, request.uri().path()) else {
             return case.end(Plain::NO_ROUTE);
         };
         if let Some(refused) = case.judge_address() {
@@ -109,7 +112,7 @@ impl Gateway {
         let tunnel =
             (origin.link.is_some() && asks_websocket(request.headers())).then(|| hyper::upgrade::on(&mut request));
         let (mut parts, incoming) = request.into_parts();
-        let wanted = if self.settings.inspects && has_text(&parts.headers) { self.settings.body_bytes } else { 0 };
+        let wanted = if policy.settings.inspects && has_text(&parts.headers) { policy.settings.body_bytes } else { 0 };
         let body = match RequestBody::begin(incoming, wanted, self.settings.times.idle).await {
             Ok(body) => body,
             Err(PrefixError::Broken) => return case.end(Plain::BODY_FAILED),
@@ -157,6 +160,7 @@ impl Case {
             accepted.insert(hyper::header::ACCEPT, accept.clone());
         }
         Self {
+            policy: gateway.policy.get(),
             gateway,
             record: Box::new(record),
             started: Instant::now(),
@@ -203,7 +207,7 @@ impl Case {
 
     /// Inspects the request, and asks the policy of its route.
     fn judge_request(&mut self, route: &Route, headers: &HeaderMap, body: &[u8]) -> Option<Plain> {
-        let settings = &self.gateway.settings;
+        let settings = &self.policy.settings;
         let is_closed = settings.fail == Fail::Closed;
         if is_closed && self.gateway.recorder.is_down() {
             return Some(self.fail());
@@ -246,9 +250,9 @@ impl Case {
         };
         (self.record.method, self.record.target, self.record.host) = (asked.method, asked.target, asked.host);
         authz::clean(&mut parts.headers);
-        let gateway = self.gateway.clone();
+        let policy = self.policy.clone();
         let path = self.record.target.split('?').next().unwrap_or_default().to_owned();
-        let refused = self.judge_address().or_else(|| match gateway.routes.find(&self.record.host, &path) {
+        let refused = self.judge_address().or_else(|| match policy.routes.find(&self.record.host, &path) {
             Some(route) => self.judge_request(route, &parts.headers, &[]),
             None => None,
         });

@@ -39,7 +39,7 @@ use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::{terminal, upkeep};
 
@@ -200,6 +200,8 @@ pub(crate) struct Options {
     pub(crate) config: Config,
     /// Whether it feeds itself with labelled traffic.
     pub(crate) is_demo: bool,
+    /// Reads the configuration again.
+    pub(crate) reread: Reread,
 }
 
 /// Runs a server until it is told to stop.
@@ -249,13 +251,14 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let (stop, stopping) = watch::channel(false);
-    let proxying = match proxy.map(|it| it.start(&runtime, door(&assembly), stopping.clone())).transpose() {
-        Ok(it) => it,
-        Err(failure) => {
-            assembly.finish();
-            return Err(failure);
-        }
-    };
+    let proxying =
+        match proxy.map(|it| it.start(&runtime, door(&assembly), options.reread, stopping.clone())).transpose() {
+            Ok(it) => it,
+            Err(failure) => {
+                assembly.finish();
+                return Err(failure);
+            }
+        };
     let stop_detecting = Arc::new(AtomicBool::new(false));
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
@@ -284,7 +287,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
-    greet(&config, &assembly, &admin_key, address)?;
+    let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
+    greet(&config, &assembly, &admin_key, address, gateway_url)?;
     assembly.console.set_ready(true);
     runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
 
@@ -295,7 +299,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
         if let Some(proxying) = proxying {
-            let _ = tokio::time::timeout(DRAIN, proxying).await;
+            let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -493,7 +497,13 @@ fn print_alerts(alerts: &[Alert]) {
 }
 
 /// Says where everything is.
-fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: SocketAddr) -> Result<(), Failure> {
+fn greet(
+    config: &Config,
+    assembly: &Assembly,
+    admin_key: &AdminKey,
+    address: SocketAddr,
+    gateway_url: Option<&str>,
+) -> Result<(), Failure> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
@@ -521,8 +531,8 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
          -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
         now()
     ));
-    if let Some(gateway) = &config.gateway {
-        lines.push(format!("The gateway takes requests at {}", gateway.url()));
+    if let Some(url) = gateway_url {
+        lines.push(format!("The gateway takes requests at {url}"));
     }
     lines.push(format!("listening on {url}"));
     let mut out = std::io::stdout().lock();

@@ -87,7 +87,7 @@ async fn an_answer_is_streamed_and_not_gathered() {
 #[tokio::test]
 async fn a_body_is_streamed_once_its_beginning_was_inspected() {
     let upstream = upstream(Does::Echo).await;
-    let running = start(&[upstream.address], |settings| settings.body_bytes = 4).await;
+    let running = start(&[upstream.address], |settings| settings.policy.body_bytes = 4).await;
     let mut stream = running.connect().await;
     stream
         .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\nConnection: close\r\n\r\n1234")

@@ -17,7 +17,7 @@ const ATTACKS: [(&str, &str, &str); 3] = [
 
 async fn with_mode(mode: Mode) -> (Running, crate::support::Upstream) {
     let upstream = upstream(Does::Echo).await;
-    let running = start(&[upstream.address], |settings| settings.routes[0].mode = mode).await;
+    let running = start(&[upstream.address], |settings| settings.policy.routes[0].mode = mode).await;
     (running, upstream)
 }
 
@@ -79,7 +79,7 @@ async fn an_observed_attack_arrives_and_is_told_of() {
 async fn the_threshold_of_the_route_decides() {
     let upstream = upstream(Does::Echo).await;
     let running = start(&[upstream.address], |settings| {
-        (settings.routes[0].mode, settings.routes[0].threshold) = (Mode::Block, 1_000);
+        (settings.policy.routes[0].mode, settings.policy.routes[0].threshold) = (Mode::Block, 1_000);
     })
     .await;
     assert_eq!(status(&attack(&running, ATTACKS[0], "").await), 200);
@@ -89,7 +89,7 @@ async fn the_threshold_of_the_route_decides() {
 /// The status of a request after an event was lost: the sink takes nothing, and the disk has no room.
 async fn status_after_a_loss(fail: Fail) -> u16 {
     let upstream = upstream(Does::Echo).await;
-    let change = |settings: &mut Settings| (settings.fail, settings.spill_bytes_max) = (fail, 0);
+    let change = |settings: &mut Settings| (settings.policy.fail, settings.spill_bytes_max) = (fail, 0);
     let running = start(&[upstream.address], change).await;
     running.sink.is_down.store(true, Ordering::Relaxed);
     assert_eq!(status(&running.get("/", "").await), 200);

@@ -10,7 +10,7 @@ use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::network::Network;
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::Settings;
+use gateway::settings::{PolicySettings, Settings};
 use gateway::sink::{Sink, Submitted};
 use gateway::upstream::address::Address;
 use gateway::upstream::tls::connector;
@@ -96,6 +96,8 @@ pub(crate) struct Running {
     pub(crate) recording: tokio::task::JoinHandle<()>,
     /// The certificate of later connections.
     pub(crate) tls: watch::Sender<Option<TlsAcceptor>>,
+    /// What it began with.
+    pub(crate) policy: PolicySettings,
     _folder: tempfile::TempDir,
 }
 
@@ -113,7 +115,7 @@ pub(crate) async fn start_with(
     let folder = tempfile::tempdir().unwrap();
     let mut settings = Settings::new(folder.path().join("spill"));
     let upstreams = upstreams.iter().map(|it| Address::parse(&format!("http://{it}")).unwrap()).collect();
-    settings.routes.push(RouteSettings {
+    settings.policy.routes.push(RouteSettings {
         host: None,
         path: "/".to_owned(),
         upstreams,
@@ -121,6 +123,7 @@ pub(crate) async fn start_with(
         threshold: 5,
     });
     change(&mut settings);
+    let policy = settings.policy.clone();
     let gateway = Gateway::new(settings, Some(connector(Some(&certificate("first"))).unwrap())).unwrap();
     let (stop, stopping) = watch::channel(false);
     let (finish, finishing) = watch::channel(false);
@@ -135,7 +138,7 @@ pub(crate) async fn start_with(
         serve.await;
         finish.send_replace(true);
     });
-    Running { gateway, address, sink, stop, serving, recording, tls, _folder: folder }
+    Running { gateway, address, sink, stop, serving, recording, tls, policy, _folder: folder }
 }
 
 /// A certificate for `localhost`, PEM.

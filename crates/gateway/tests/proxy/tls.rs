@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::route::{Mode, RouteSettings};
 use gateway::upstream::address::Address;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -50,7 +51,7 @@ async fn http_2_is_spoken_over_tls_and_its_attacks_are_found() {
     let upstream = upstream(Does::Echo).await;
     let tls = Some(acceptor("first", &["h2", "http/1.1"]));
     let running = start_with(&[upstream.address], tls, |settings| {
-        settings.routes[0].mode = gateway::route::Mode::Block;
+        settings.policy.routes[0].mode = Mode::Block;
     })
     .await;
     let stream = connect(&running, "first", &["h2"]).await.unwrap();
@@ -76,7 +77,7 @@ async fn an_upstream_may_speak_tls_and_must_be_who_it_says() {
     let other = upstream_with(Does::Echo, Some(acceptor("second", &[]))).await;
     for (upstream, expected) in [(&good, 200), (&other, 502)] {
         let address = Address::parse(&format!("https://localhost:{}", upstream.address.port())).unwrap();
-        let running = start(&[], |settings| settings.routes[0].upstreams.push(address)).await;
+        let running = start(&[], |settings| settings.policy.routes[0].upstreams.push(address)).await;
         let answer = running.get("/", "").await;
         assert_eq!(status(&answer), expected, "{answer}");
     }
@@ -97,6 +98,30 @@ async fn an_upstream_that_is_not_well_is_left_out() {
         }
     };
     timeout(SOON, left_out).await.expect("the sick one must be left out");
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_fails_no_request_and_keeps_connections() {
+    let (old, new) = (upstream(Does::Echo).await, upstream(Does::Echo).await);
+    let running = start(&[old.address], |_| {}).await;
+    let mut stream = running.connect().await;
+    let route = running.policy.routes[0].clone();
+    for round in 0..50 {
+        let mut policy = running.policy.clone();
+        policy.routes[0].threshold = 5 + round;
+        policy.routes.push(RouteSettings { path: format!("/{round}"), mode: Mode::Block, ..route.clone() });
+        running.gateway.change(policy, None);
+        let target = format!("/{round}?q=1%27%20UNION%20SELECT%20password%20FROM%20users--%20");
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "</html>\n").await;
+        assert_eq!(status(&answer), 403, "{answer}");
+        assert_eq!(status(&running.get("/", "").await), 200);
+    }
+    assert_eq!(*old.connections.lock().unwrap(), 1, "the kept connection serves on");
+    let mut policy = running.policy.clone();
+    policy.routes[0].upstreams = vec![Address::parse(&format!("http://{}", new.address)).unwrap()];
+    running.gateway.change(policy, None);
+    assert_eq!((status(&running.get("/", "").await), *new.connections.lock().unwrap()), (200, 1));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gateway::decisions::Measure;
 use gateway::network::Network;
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::{Enforcement, Fail, Settings, Times};
+use gateway::settings::{Enforcement, Fail, PolicySettings, Settings, Times};
 use gateway::upstream::address::Address;
 
 use super::{Raw, Tls, one_of};
@@ -28,9 +28,11 @@ pub(crate) struct GatewayConfig {
 
 impl GatewayConfig {
     /// Where clients reach it.
-    pub(crate) fn url(&self) -> String {
+    ///
+    /// `address` is where it listens in fact: the configuration may leave the port open.
+    pub(crate) fn url(&self, address: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.listen)
+        format!("{scheme}://{address}")
     }
 }
 
@@ -49,20 +51,24 @@ impl Raw {
             self.get(name, read).map(|it| Some(it).filter(|it| !it.is_empty()))
         };
         let authz_path = path("gateway.authz_path")?;
-        let settings = Settings {
-            trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
-            spares_local: !self.get("gateway.enforce_local", |it| it.parse().ok())?,
+        let policy = PolicySettings {
+            routes,
             inspects: self.get("gateway.inspect", |it| it.parse().ok())?,
             body_bytes: self.get("gateway.inspect_body", |it| usize::try_from(units::size(it)?).ok())?,
             fail: self.get("gateway.fail", |it| one_of(it, &[("open", Fail::Open), ("closed", Fail::Closed)]))?,
             enforce: self.get("gateway.enforce", rules_of)?,
-            authz_path: authz_path.clone(),
+        };
+        let is_idle = policy.routes.is_empty() && authz_path.is_none();
+        let settings = Settings {
+            policy,
+            trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
+            spares_local: !self.get("gateway.enforce_local", |it| it.parse().ok())?,
+            authz_path,
             times: self.gateway_times()?,
             connections_max: self.get("gateway.connections", |it| it.parse().ok().filter(|it| 0 < *it))?,
             health_path: path("gateway.health_path")?,
             health_every: self.get("gateway.health_every", |it| units::duration(it).filter(|it| !it.is_zero()))?,
             spill_bytes_max: self.get("gateway.spill", units::size)?,
-            routes,
             ..Settings::new(PathBuf::new())
         };
         let tls = match (self.optional_path("gateway.tls_cert"), self.optional_path("gateway.tls_key")) {
@@ -75,7 +81,6 @@ impl Raw {
         };
         let listen = self.get("gateway.listen", |it| it.parse().ok())?;
         let upstream_ca = self.optional_path("gateway.upstream_ca");
-        let is_idle = settings.routes.is_empty() && authz_path.is_none();
         Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings }))
     }
 
@@ -194,12 +199,12 @@ mod tests {
             bruteforce = "block 1h"
         "#;
         let config = config_of(text).unwrap().unwrap();
-        let routes = &config.settings.routes;
+        let routes = &config.settings.policy.routes;
         let shown = |it: &RouteSettings| (it.host.clone(), it.path.clone(), it.mode, it.threshold, it.upstreams.len());
         assert_eq!(shown(&routes[0]), (Some("shop.example".to_owned()), "/api".to_owned(), Mode::Block, 7, 1));
         assert_eq!(shown(&routes[1]), (None, "/".to_owned(), Mode::Throttle, 5, 2));
         let expected = Enforcement { measure: Measure::Block, time: Duration::from_secs(3600) };
-        assert_eq!(config.settings.enforce["bruteforce"], expected);
+        assert_eq!(config.settings.policy.enforce["bruteforce"], expected);
         assert_eq!(config.settings.trusted, [Network::parse("10.0.0.0/8").unwrap()]);
     }
 

@@ -198,6 +198,12 @@ impl Raw {
         read(text).ok_or_else(|| Failure::usage(format!("`{path}` is `{text}` ({origin}), and must be {wanted}")))
     }
 
+    /// What was said of the keys of a section.
+    pub(crate) fn section(&self, name: &str) -> BTreeMap<&'static str, String> {
+        let is_in = |it: &str| it.split('.').next() == Some(name);
+        self.values.iter().filter(|it| is_in(it.0)).map(|(key, told)| (*key, told.text.clone())).collect()
+    }
+
     fn paths(&self, path: &str) -> Vec<PathBuf> {
         self.text(path).0.lines().filter(|it| !it.is_empty()).map(PathBuf::from).collect()
     }
