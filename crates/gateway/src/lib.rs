@@ -9,6 +9,7 @@ mod answer;
 mod authz;
 mod body;
 mod client;
+pub mod crs;
 pub mod decisions;
 mod forward;
 mod framing;

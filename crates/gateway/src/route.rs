@@ -41,6 +41,8 @@ pub struct RouteSettings {
     pub mode: Mode,
     /// The attack score from which a request is one.
     pub threshold: u32,
+    /// Whether the Core Rule Set is asked, where there is one.
+    pub crs: bool,
 }
 
 /// A route with its upstreams.
@@ -156,6 +158,7 @@ mod tests {
                 upstreams: Vec::new(),
                 mode: Mode::Observe,
                 threshold: 5,
+                crs: true,
             };
             Route { group: Arc::new(Group::new(Vec::new())), settings }
         };

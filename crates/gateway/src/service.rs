@@ -21,7 +21,7 @@ use crate::forward::{Exchange, exchange};
 use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
 use crate::headers::{Hop, asks_upgrade, asks_websocket, forward, leave_hop};
-use crate::inspect::{has_text, inspect, version_text};
+use crate::inspect::{Inspections, Subject, has_text, inspect, version_text};
 use crate::policy::Policy;
 use crate::record::{Action, Record};
 use crate::route::{Mode, Route};
@@ -216,14 +216,23 @@ impl Case {
             return None;
         }
         let record = &self.record;
-        let version = if record.version == "HTTP/2.0" { Version::HTTP_2 } else { Version::HTTP_11 };
-        let report = inspect(&self.gateway.inspector, &record.method, &record.target, version, headers, body);
-        let Some(report) = report else {
+        let crs = settings.crs.as_ref().filter(|_| route.settings.crs);
+        let subject = Subject {
+            client: record.client,
+            method: &record.method,
+            target: &record.target,
+            version: record.version,
+            headers,
+            body,
+        };
+        let inspected = inspect(&Inspections { ours: &self.gateway.inspector, crs }, &subject);
+        let Some((report, verdict)) = inspected else {
             self.gateway.uninspected.fetch_add(1, Ordering::Relaxed);
             return is_closed.then(|| self.fail());
         };
-        let is_attack = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
-        self.record.report = Some(report);
+        let is_ours = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
+        let is_attack = is_ours || verdict.as_ref().is_some_and(|it| it.is_attack);
+        (self.record.report, self.record.crs) = (Some(report), verdict);
         self.record.body_inspected = body.len();
         if !is_attack {
             return None;

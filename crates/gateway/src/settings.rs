@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::crs::Crs;
 use crate::decisions::Measure;
 use crate::inspect::BODY_BYTES;
 use crate::network::Network;
@@ -68,11 +69,20 @@ pub struct PolicySettings {
     pub fail: Fail,
     /// What alerts of rules, by id, bring their addresses.
     pub enforce: BTreeMap<String, Enforcement>,
+    /// Rules of the OWASP Core Rule Set, asked beside our own inspection.
+    pub crs: Option<Crs>,
 }
 
 impl Default for PolicySettings {
     fn default() -> Self {
-        Self { routes: Vec::new(), inspects: true, body_bytes: BODY_BYTES, fail: Fail::Open, enforce: BTreeMap::new() }
+        Self {
+            routes: Vec::new(),
+            inspects: true,
+            body_bytes: BODY_BYTES,
+            fail: Fail::Open,
+            enforce: BTreeMap::new(),
+            crs: None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod config;
 mod core;
+mod crs;
 mod failure;
 mod folder;
 mod http;

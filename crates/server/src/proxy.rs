@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::crs::Crs;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::sink::Sink;
@@ -18,7 +19,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::config::Raw;
-use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::{CrsConfig, GatewayConfig};
+use crate::crs;
 use crate::failure::Failure;
 use crate::http::listener::{Stop, stopped};
 use crate::http::tls::{Certificates, Looked};
@@ -31,7 +33,7 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
 /// How often the configuration is looked at.
 const CONFIGURATION_EVERY: Duration = Duration::from_secs(2);
 /// The keys that count at once when the configuration changes; the others count from the next start on.
-const CHANGEABLE: [&str; 8] = [
+const CHANGEABLE: [&str; 12] = [
     "gateway.upstream",
     "gateway.mode",
     "gateway.threshold",
@@ -40,6 +42,10 @@ const CHANGEABLE: [&str; 8] = [
     "gateway.inspect",
     "gateway.inspect_body",
     "gateway.fail",
+    "gateway.crs",
+    "gateway.crs_paranoia",
+    "gateway.crs_threshold",
+    "gateway.crs_exclude",
 ];
 
 /// Reads the configuration again: file, environment and flags.
@@ -68,6 +74,7 @@ impl Proxy {
             .map_err(|it| Failure::unusable(format!("`{}` cannot be made: {it}", spill.display())))?;
         config.settings.spill_folder = spill;
         let tls = connector_of(&config)?;
+        config.settings.policy.crs = config.crs.as_ref().map(load_crs).transpose()?;
         let certificates = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
         let gateway = Gateway::new(config.settings.clone(), tls).map_err(|it| Failure::failed(it.to_string()))?;
         Ok(Self { gateway, config, certificates })
@@ -85,7 +92,7 @@ impl Proxy {
         let failed = |it: std::io::Error| Failure::failed(format!("`{address}` cannot be listened on: {it}"));
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
         let url = self.config.url(listener.local_addr().map_err(failed)?);
-        let change = Change::new(self.gateway.clone(), reread)?;
+        let change = Change::new(self.gateway.clone(), &self.config, reread)?;
         runtime.spawn(change.follow(stop.clone()));
         let (certificate, acceptor) = watch::channel(self.certificates.as_ref().map(|it| it.acceptor()));
         if let Some(certificates) = self.certificates {
@@ -102,19 +109,41 @@ fn connector_of(config: &GatewayConfig) -> Result<Option<TlsConnector>, Failure>
     tls.map_err(|it| Failure::usage(it.to_string()))
 }
 
+/// Loads the Core Rule Set, and says what of it does not run.
+fn load_crs(config: &CrsConfig) -> Result<Crs, Failure> {
+    let settings = seclang::settings::Settings {
+        paranoia_level: config.paranoia,
+        anomaly_threshold: config.threshold,
+        exclusions: config.exclusions.clone(),
+    };
+    let loaded = crs::load(&config.folder, None, &settings)?;
+    loaded.refused.iter().for_each(|it| tracing::warn!(reason = %it, "A rule of the Core Rule Set is not understood"));
+    tracing::info!(
+        rules = loaded.set.len(),
+        refused = loaded.refused.len(),
+        of_responses = loaded.of_responses,
+        above_paranoia = loaded.set.left_out(),
+        "Loaded the Core Rule Set"
+    );
+    Ok(Crs::new(loaded.set, config.threshold))
+}
+
 /// Takes over what changes in the configuration.
 struct Change {
     gateway: Arc<Gateway>,
     reread: Reread,
     /// What was said of the gateway when it was last taken over.
     told: BTreeMap<&'static str, String>,
+    /// The Core Rule Set: it is loaded only when what is said of it changes.
+    crs: (Option<CrsConfig>, Option<Crs>),
     complained: String,
 }
 
 impl Change {
-    fn new(gateway: Arc<Gateway>, reread: Reread) -> Result<Self, Failure> {
+    fn new(gateway: Arc<Gateway>, config: &GatewayConfig, reread: Reread) -> Result<Self, Failure> {
         let told = reread()?.section("gateway");
-        Ok(Self { gateway, reread, told, complained: String::new() })
+        let crs = (config.crs.clone(), config.settings.policy.crs.clone());
+        Ok(Self { gateway, reread, told, crs, complained: String::new() })
     }
 
     async fn follow(mut self, stop: Stop) {
@@ -151,7 +180,11 @@ impl Change {
             return Ok(());
         }
         let config = raw.resolve()?.gateway;
-        let config = config.ok_or_else(|| Failure::usage("it leaves the gateway without a route"))?;
+        let mut config = config.ok_or_else(|| Failure::usage("it leaves the gateway without a route"))?;
+        if config.crs != self.crs.0 {
+            self.crs = (config.crs.clone(), config.crs.as_ref().map(load_crs).transpose()?);
+        }
+        config.settings.policy.crs = self.crs.1.clone();
         let tls = connector_of(&config)?;
         let is_other = |it: &&str| told.get(it) != self.told.get(it);
         let keys: BTreeSet<&str> = told.keys().chain(self.told.keys()).copied().collect();

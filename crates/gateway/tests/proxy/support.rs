@@ -121,6 +121,7 @@ pub(crate) async fn start_with(
         upstreams,
         mode: Mode::Observe,
         threshold: 5,
+        crs: true,
     });
     change(&mut settings);
     let policy = settings.policy.clone();

@@ -156,7 +156,7 @@ impl Raw {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
-            (Kind::Texts | Kind::Networks, toml::Value::Array(them)) => {
+            (Kind::Texts | Kind::Networks | Kind::Exclusions, toml::Value::Array(them)) => {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
@@ -306,8 +306,8 @@ impl Raw {
         for key in KEYS {
             let (text, origin) = self.text(key.path);
             let value = match key.kind {
-                Kind::Flag | Kind::Count => text.to_owned(),
-                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce => {
+                Kind::Flag | Kind::Count if !text.is_empty() => text.to_owned(),
+                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce | Kind::Exclusions => {
                     format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
                 }
                 // It may hold a password.
