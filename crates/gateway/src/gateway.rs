@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use attack::inspector::Inspector;
 use model::alert::Alert;
@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use crate::decisions::{Decision, Decisions};
 use crate::network::Network;
 use crate::policy::{InForce, Policy};
+use crate::record::Action;
 use crate::record::recorder::Recorder;
 use crate::record::spill::Spill;
 use crate::settings::{PolicySettings, Settings};
@@ -38,8 +39,22 @@ pub enum StartError {
 }
 
 /// What became of requests and their events since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Requests, by what was done with them: the word that `http.action` has.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Requests that were inspected.
+    pub inspections: u64,
+    /// How long inspection took together.
+    pub inspection_time: Duration,
+    /// Events that wait in memory.
+    pub queued: u64,
+    /// Upstreams that are asked.
+    pub upstreams_up: u64,
+    /// Upstreams that are left out: they fail, or their check says that they are not well.
+    pub upstreams_down: u64,
+    /// Addresses and ranges that have a decision in force.
+    pub decisions: u64,
     /// Events that were recorded.
     pub recorded: u64,
     /// Events that went to disk first.
@@ -60,7 +75,23 @@ pub struct Gateway {
     /// How many connections may be tunnels of another protocol.
     pub(crate) tunnels: Arc<Semaphore>,
     pub(crate) uninspected: AtomicU64,
+    pub(crate) effort: Effort,
     ids: Ids,
+}
+
+/// What inspection costs.
+#[derive(Debug, Default)]
+pub(crate) struct Effort {
+    inspections: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Effort {
+    /// Adds one inspection.
+    pub(crate) fn add(&self, time: Duration) {
+        self.inspections.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// Ids of requests: a random half that tells this start from others, and a number.
@@ -86,6 +117,7 @@ impl Gateway {
             recorder: Recorder::new(),
             tunnels: Arc::new(Semaphore::new(settings.connections_max)),
             uninspected: AtomicU64::new(0),
+            effort: Effort::default(),
             ids: Ids { start: u64::from_le_bytes(start), count: AtomicU64::new(0) },
             settings,
         }))
@@ -109,7 +141,17 @@ impl Gateway {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let counts = &self.recorder.counts;
+        let upstreams = self.policy.get().upstreams();
+        let now = Instant::now();
+        let up = upstreams.iter().filter(|it| it.is_well(now)).count();
         Counts {
+            requests: Action::ALL.iter().map(|it| (it.as_str(), counts.of_action(*it))).collect(),
+            inspections: self.effort.inspections.load(Ordering::Relaxed),
+            inspection_time: Duration::from_nanos(self.effort.nanos.load(Ordering::Relaxed)),
+            queued: self.recorder.queued() as u64,
+            upstreams_up: up as u64,
+            upstreams_down: (upstreams.len() - up) as u64,
+            decisions: self.decisions.len() as u64,
             recorded: counts.recorded.load(Ordering::Relaxed),
             spilled: counts.spilled.load(Ordering::Relaxed),
             lost: counts.lost.load(Ordering::Relaxed),

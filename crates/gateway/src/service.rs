@@ -225,7 +225,9 @@ impl Case {
             headers,
             body,
         };
+        let began = Instant::now();
         let inspected = inspect(&Inspections { ours: &self.gateway.inspector, crs }, &subject);
+        self.gateway.effort.add(began.elapsed());
         let Some((report, verdict)) = inspected else {
             self.gateway.uninspected.fetch_add(1, Ordering::Relaxed);
             return is_closed.then(|| self.fail());

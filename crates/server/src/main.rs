@@ -10,6 +10,7 @@ mod folder;
 mod http;
 mod proxy;
 mod ruleset;
+mod status;
 mod terminal;
 mod units;
 mod up;

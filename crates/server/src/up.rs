@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,15 +12,13 @@ use std::time::Duration;
 use backends::log::Log;
 use backends::store::Store;
 use console::state::Console;
-use console::status::{Raised, Status};
 use detection::rules::Rules;
+use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
-use model::severity::Severity;
 use model::time::Timestamp;
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
-use pipeline::progress::Progress;
 use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
@@ -41,6 +38,7 @@ use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
+use crate::status::{StatusParts, status_source};
 use crate::{terminal, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
@@ -105,7 +103,7 @@ impl gateway::sink::Sink for Door {
 }
 
 /// Joins the parts.
-pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure> {
+pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>>) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
@@ -119,6 +117,7 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         in_flight: in_flight.clone(),
         snapshots: core.folder.snapshots(),
         started_at: now(),
+        gateway,
     });
     let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
@@ -147,52 +146,6 @@ impl Assembly {
         }
         self.core
     }
-}
-
-/// Where the state that the console shows comes from.
-struct StatusParts {
-    progress: Arc<Progress>,
-    loaded: Arc<Loaded>,
-    in_flight: InFlight,
-    snapshots: PathBuf,
-    started_at: Timestamp,
-}
-
-/// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
-fn snapshot_age(folder: &Path) -> Option<Duration> {
-    let written = |it: std::fs::DirEntry| it.metadata().ok()?.modified().ok();
-    let newest = std::fs::read_dir(folder).ok()?.filter_map(|it| written(it.ok()?)).max()?;
-    newest.elapsed().ok()
-}
-
-fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at } = parts;
-    Arc::new(move || {
-        let done = progress.done().clone();
-        let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
-            rule: rule.clone(),
-            detector: detector.clone(),
-            severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
-            count: *count,
-        });
-        Status {
-            started_at,
-            events_detected: done.events,
-            late: done.late,
-            ahead: done.ahead,
-            evicted_keys: done.evicted_keys,
-            pending_windows: done.pending_windows,
-            rules_loaded: loaded.rules.load(Ordering::Relaxed),
-            rules_refused: loaded.refused.load(Ordering::Relaxed),
-            raised: raised.collect(),
-            trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
-            last_event_time: done.newest_event,
-            latency: done.latency.clone(),
-            snapshot_age: snapshot_age(&snapshots),
-            requests_in_flight: in_flight.load(Ordering::Relaxed),
-            matches: done.matches,
-        }
-    })
 }
 
 /// What a running server was asked for.
@@ -236,7 +189,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         on_raised: on_raised(proxy.as_ref()),
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config)?;
+    let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 

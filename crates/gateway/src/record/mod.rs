@@ -44,7 +44,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    const fn as_str(self) -> &'static str {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Pass, Self::Observe, Self::Throttle, Self::Block, Self::Refuse, Self::Fail];
+
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Observe => "observe",

@@ -71,6 +71,10 @@ async fn an_observed_attack_arrives_and_is_told_of() {
     let (running, _upstream) = with_mode(Mode::Observe).await;
     let answer = attack(&running, ATTACKS[2], "").await;
     assert!(status(&answer) == 200 && answer.ends_with(ATTACKS[2].2), "{answer}");
+    let counts = running.gateway.counts();
+    assert_eq!(counts.requests.iter().find(|it| it.0 == "observe"), Some(&("observe", 1)));
+    assert_eq!((counts.inspections, counts.upstreams_up, counts.upstreams_down), (1, 1, 0));
+    assert!(!counts.inspection_time.is_zero());
     let event = running.events(1).await.remove(0);
     assert_eq!((&event.json["http.action"], &event.json["http.families"][0]), (&"observe".into(), &"xss".into()));
 }
