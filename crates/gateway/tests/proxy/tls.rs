@@ -1,6 +1,7 @@
-//! TLS on both sides, HTTP/2 in front, certificates that change, upstreams that are looked after, and the end.
+//! TLS on both sides, HTTP/2 in front, certificates and policies that change, upstreams that are looked after, and the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway::route::{Mode, RouteSettings};
@@ -122,6 +123,36 @@ async fn a_policy_that_changes_fails_no_request_and_keeps_connections() {
     policy.routes[0].upstreams = vec![Address::parse(&format!("http://{}", new.address)).unwrap()];
     running.gateway.change(policy, None);
     assert_eq!((status(&running.get("/", "").await), *new.connections.lock().unwrap()), (200, 1));
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_under_load_fails_no_request() {
+    let upstream = upstream(Does::Echo).await;
+    let running = Arc::new(start(&[upstream.address], |_| {}).await);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (running, is_over) = (running.clone(), is_over.clone());
+            tokio::spawn(async move {
+                let mut count = 0;
+                while count < 20 || !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(status(&running.get("/a?b=c", "").await), 200);
+                    count += 1;
+                }
+            })
+        })
+        .collect();
+    for round in 0..100 {
+        let mut policy = running.policy.clone();
+        policy.routes[0].threshold = 5 + round;
+        policy.inspects = round % 2 == 0;
+        running.gateway.change(policy, None);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for client in clients {
+        timeout(SOON, client).await.expect("it must end").unwrap();
+    }
 }
 
 #[tokio::test]
