@@ -2,6 +2,8 @@
 //!
 //! Labels hold names that an operator chose: rules, detectors, inputs. No address, path or user, and a bounded number.
 
+mod gateway;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -76,6 +78,9 @@ fn text_of(measured: &Measured) -> String {
     let mut page = Exposition::default();
     intake(&mut page, measured);
     detection(&mut page, measured);
+    if let Some(it) = &measured.status.gateway {
+        gateway::write(&mut page, it);
+    }
     rtg(&mut page, measured);
     process(&mut page, measured);
     page.0
@@ -299,6 +304,14 @@ mod tests {
     fn measured() -> Measured {
         let mut status = Status { started_at: Timestamp(1_500_000_000), events_detected: 9, ..Status::default() };
         status.latency.observe(Duration::from_millis(30), 2);
+        status.gateway = Some(crate::status::Gateway {
+            requests: vec![("pass", 7), ("block", 2)],
+            lost: 1,
+            upstreams_up: 2,
+            inspections: 9,
+            inspection_time: Duration::from_micros(250),
+            ..Default::default()
+        });
         for (rule, count) in [("bruteforce", 2), ("ids/198.18.0.1 did it", 3), ("ids/another", 4)] {
             let (rule, detector) = (rule.to_owned(), "threshold".to_owned());
             status.matches.push((rule.clone(), count));
@@ -352,6 +365,17 @@ mod tests {
         check("rtg_process_latency_seconds_bucket{le=\"+Inf\"} 2");
         check("rtg_process_latency_seconds_sum 0.06");
         check("process_start_time_seconds 1.5");
+    }
+
+    #[test]
+    fn the_gateway_is_counted_where_there_is_one() {
+        check("bartizan_gateway_requests_total{action=\"block\"} 2");
+        check("bartizan_gateway_lost_events_total 1");
+        check("bartizan_gateway_upstreams{state=\"up\"} 2");
+        check("bartizan_gateway_inspection_seconds_sum 0.00025");
+        check("bartizan_gateway_inspection_seconds_count 9");
+        let measured = Measured { status: Status::default(), ..measured() };
+        assert!(!text_of(&measured).contains("bartizan_gateway"));
     }
 
     #[test]

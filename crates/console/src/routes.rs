@@ -119,7 +119,8 @@ fn event_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(const { &[answer(200, "A page of events.", JSON, "EventPage"), BAD, BROKEN, AWAY] }),
         Route::get("/v1/events/{id}", with(state, events::one))
             .for_whom(Permission::Read)
-            .about("One event with its original.")
+            .about("One event with its original; a request also as an `AnormalEvent`.")
+            .with_query(const { &[events::FORM] })
             .answers(const { &[answer(200, "The event.", JSON, "StoredEvent"), BAD, MISSING, BROKEN, AWAY] }),
         Route::get("/v1/ledger", with(state, ledger::get))
             .for_whom(Permission::Read)

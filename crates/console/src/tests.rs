@@ -233,6 +233,7 @@ async fn bad_queries_are_refused_in_the_form_of_their_route() {
     for target in [
         "/v1/events?cursor=garbage",
         "/v1/events?colour=red",
+        "/v1/events/no-such-event?form=odd",
         "/v1/ledger?x=1",
         "/v1/quarantine?limit=0",
         "/anomalies?limit=0",

@@ -156,7 +156,7 @@ impl Raw {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
-            (Kind::Texts | Kind::Networks, toml::Value::Array(them)) => {
+            (Kind::Texts | Kind::Networks | Kind::Exclusions, toml::Value::Array(them)) => {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
@@ -196,6 +196,12 @@ impl Raw {
         let (text, origin) = self.text(path);
         let wanted = KEYS.iter().find(|it| it.path == path).map_or("another value", |it| it.kind.wanted());
         read(text).ok_or_else(|| Failure::usage(format!("`{path}` is `{text}` ({origin}), and must be {wanted}")))
+    }
+
+    /// What was said of the keys of a section.
+    pub(crate) fn section(&self, name: &str) -> BTreeMap<&'static str, String> {
+        let is_in = |it: &str| it.split('.').next() == Some(name);
+        self.values.iter().filter(|it| is_in(it.0)).map(|(key, told)| (*key, told.text.clone())).collect()
     }
 
     fn paths(&self, path: &str) -> Vec<PathBuf> {
@@ -300,8 +306,8 @@ impl Raw {
         for key in KEYS {
             let (text, origin) = self.text(key.path);
             let value = match key.kind {
-                Kind::Flag | Kind::Count => text.to_owned(),
-                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce => {
+                Kind::Flag | Kind::Count if !text.is_empty() => text.to_owned(),
+                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce | Kind::Exclusions => {
                     format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
                 }
                 // It may hold a password.

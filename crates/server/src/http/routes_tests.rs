@@ -65,7 +65,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = Raw::default().resolve().unwrap();
         let core = Core::open(&folder.path().join("data"), &config).unwrap();
-        let assembly = assemble(core, &config).unwrap();
+        let assembly = assemble(core, &config, None).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { assembly, runtime, _folder: folder }
     }
