@@ -22,7 +22,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("web", false, &["model"]),
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
-    ("gateway", false, &["model", "attack", "decision"]),
+    ("gateway", false, &["model", "attack", "seclang", "decision"]),
     (
         "server",
         false,
