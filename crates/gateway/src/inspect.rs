@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use attack::exception::Exceptions;
 use attack::inspector::{Inspector, Scratch};
 use attack::report::Report;
 use attack::request::{Header, Request};
@@ -28,15 +30,23 @@ pub(crate) fn has_text(headers: &HeaderMap) -> bool {
     !NOT_TEXT.iter().any(is_other) || is_other(&"image/svg")
 }
 
-/// Inspects a request; `None` when inspection failed by a mistake of ours.
+/// A request as it is inspected.
+pub(crate) struct Inspected<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) version: Version,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+/// Inspects a request without what `exceptions` cover; `None` when inspection failed by a mistake of ours.
 pub(crate) fn inspect(
     inspector: &Inspector,
-    method: &str,
-    target: &str,
-    version: Version,
-    headers: &HeaderMap,
-    body: &[u8],
+    exceptions: &Arc<Exceptions>,
+    inspected: &Inspected<'_>,
 ) -> Option<Report> {
+    let Inspected { method, target, host, version, headers, body } = *inspected;
     let fields: Vec<Header<'_>> =
         headers.iter().map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() }).collect();
     let request = Request {
@@ -49,7 +59,7 @@ pub(crate) fn inspect(
     };
     let inspected = catch_unwind(AssertUnwindSafe(|| {
         MEMORY.with_borrow_mut(|(scratch, report)| {
-            inspector.inspect(&request, scratch, report);
+            inspector.inspect_except(&request, (exceptions, Some(host)), scratch, report);
             std::mem::take(report)
         })
     }));

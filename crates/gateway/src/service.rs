@@ -21,7 +21,7 @@ use crate::forward::{Exchange, exchange};
 use crate::framing::guard::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
 use crate::headers::{Hop, asks_upgrade, asks_websocket, forward, leave_hop};
-use crate::inspect::{has_text, inspect, version_text};
+use crate::inspect::{Inspected, has_text, inspect, version_text};
 use crate::record::{Action, Record};
 use crate::route::{Mode, Route};
 use crate::settings::Fail;
@@ -213,7 +213,9 @@ impl Case {
         }
         let record = &self.record;
         let version = if record.version == "HTTP/2.0" { Version::HTTP_2 } else { Version::HTTP_11 };
-        let report = inspect(&self.gateway.inspector, &record.method, &record.target, version, headers, body);
+        let (method, target, host) = (&record.method, &record.target, &record.host);
+        let inspected = Inspected { method, target, host, version, headers, body };
+        let report = inspect(&self.gateway.inspector, &self.gateway.exceptions(), &inspected);
         let Some(report) = report else {
             self.gateway.uninspected.fetch_add(1, Ordering::Relaxed);
             return is_closed.then(|| self.fail());

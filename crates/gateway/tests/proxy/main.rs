@@ -4,6 +4,7 @@
 
 mod decisions;
 mod events;
+mod exceptions;
 mod forwarding;
 mod framing;
 mod support;
