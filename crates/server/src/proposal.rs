@@ -8,9 +8,11 @@ use attack::report::{Finding, Place, Report};
 /// The word for every place.
 pub(crate) const ANYWHERE: &str = "any";
 
-/// What somebody wants that is wider than the narrowest, and what is noted.
+/// What somebody wants to be other than the narrowest for all that was found, and what is noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
+    /// A family or a check, as `xss` or `xss/markup-tag`: then only what it found. Else all that was found.
+    pub(crate) finding: Option<String>,
     /// One place: then only what was found there. `any`: then wherever it stands. Else each place in which something was found.
     pub(crate) place: Option<String>,
     /// A folder in place of the path.
@@ -70,10 +72,21 @@ fn wanted<'a>(report: &'a Report, asked: &Asked) -> Result<Vec<&'a Finding>, Str
         let excepted = if report.excepted.is_empty() { "" } else { ": exceptions in force cover it already" };
         return Err(format!("nothing stands out in this request{excepted}"));
     }
+    let all = match asked.finding.as_deref() {
+        None => all,
+        Some(name) => named(all, name)?,
+    };
     let Some(words) = asked.place.as_deref().filter(|it| *it != ANYWHERE) else { return Ok(all) };
     let place = Place::from_words(words).ok_or_else(|| format!("there is no place `{words}`; {}", found(&all)))?;
     let there: Vec<_> = all.iter().copied().filter(|it| it.place == place).collect();
     if there.is_empty() { Err(format!("nothing was found in {place}; {}", found(&all))) } else { Ok(there) }
+}
+
+/// The findings of a family or a check.
+fn named<'a>(all: Vec<&'a Finding>, name: &str) -> Result<Vec<&'a Finding>, String> {
+    let is_named = |it: &&&Finding| it.family.as_str() == name || it.name() == name;
+    let named: Vec<_> = all.iter().filter(is_named).copied().collect();
+    if named.is_empty() { Err(format!("no finding here is `{name}`; {}", found(&all))) } else { Ok(named) }
 }
 
 fn found(findings: &[&Finding]) -> String {
@@ -133,5 +146,32 @@ mod tests {
         );
         check(TARGET, None, Some("/b"), Err("the path of the request is `/a/search`, which is not below `/b`"));
         check("/", None, None, Err("nothing stands out in this request"));
+    }
+
+    #[test]
+    fn one_finding_of_several_can_be_meant() {
+        let target = format!("{TARGET}&x=%3Cscript%3Ealert(1)%3C/script%3E");
+        let request = Request { method: "GET", target: target.as_bytes(), ..Request::default() };
+        let mut report = Report::default();
+        Inspector::new().inspect(&request, &mut Scratch::default(), &mut report);
+        for (finding, expected) in [
+            ("xss", Ok("query argument `x`")),
+            ("sqli/sql-union", Ok("query argument `q`")),
+            ("lookup", Err("no finding here is `lookup`; what was found is ")),
+        ] {
+            let asked = Asked { finding: Some(finding.to_owned()), reason: "x".to_owned(), ..Asked::default() };
+            let proposed = propose(&report, None, &target, &asked);
+            match (proposed, expected) {
+                (Ok(proposed), Ok(place)) => {
+                    let first = proposed.list()[0].draft();
+                    assert_eq!(first.place.as_deref(), Some(place));
+                    let is_meant =
+                        |it: &Exception| it.draft().finding.as_deref().is_some_and(|it| it.starts_with(finding));
+                    assert!(proposed.list().iter().all(is_meant), "{proposed:?}");
+                }
+                (Err(reason), Err(expected)) => assert!(reason.starts_with(expected), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -37,6 +37,7 @@ fn new_exception() -> Value {
         &["event"],
         &[
             ("event", described(text(), "The id of the event whose findings are to be hidden.")),
+            ("finding", described(option(), "A family or a check: only what it found.")),
             ("place", described(option(), "Only what was found there; `any`: wherever it stands.")),
             ("path_prefix", described(option(), "A folder in place of the path of the request.")),
             ("reason", option()),

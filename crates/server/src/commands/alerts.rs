@@ -153,13 +153,7 @@ pub(crate) fn why(arguments: lexopt::Parser) -> Result<u8, Failure> {
 fn explain(client: &Client, id: &str, flags: &Flags) -> Result<String, Failure> {
     let reply = client.get(&format!("/v1/alerts/{}", encode(id)))?;
     if matches!(reply.status, 404 | 400) {
-        let missing = || {
-            Failure::failed(format!(
-                "there is no alert and no kept request `{}`; `bartizan alerts` lists the newest alerts",
-                terminal::line(id)
-            ))
-        };
-        return request::explain(client, id, flags)?.ok_or_else(missing);
+        return request::explain(client, id, flags)?.ok_or_else(|| missing(id));
     }
     let reply = reply.expect_success()?;
     if flags.is_json {
@@ -199,6 +193,14 @@ fn explain(client: &Client, id: &str, flags: &Flags) -> Result<String, Failure> 
         out.push_str(&except::hint(alert["id"].as_str().unwrap_or(id), flags));
     }
     Ok(out)
+}
+
+/// The failure of whoever names an alert or a request that there is not.
+pub(super) fn missing(id: &str) -> Failure {
+    Failure::failed(format!(
+        "there is no alert and no kept request `{}`; `bartizan alerts` lists the newest alerts",
+        terminal::line(id)
+    ))
 }
 
 /// Whether what raised an alert asked inspection for findings.

@@ -5,6 +5,7 @@ use lexopt::prelude::*;
 use serde_json::{Value, json};
 use web::query::encode;
 
+use super::alerts;
 use super::flags::Flags;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -14,8 +15,10 @@ const HELP: &str = "\
 Makes an exception from an alarm: hides what HTTP inspection found, where it found it. Shows the exception and what else it
 would have hidden in the events that are kept; writes nothing without --save.
 
-  bartizan except ALERT|REQUEST [--data DIR] [--place PLACE] [--path PREFIX] [--reason TEXT] [--save] [--output text|json]
+  bartizan except ALERT|REQUEST [--data DIR] [--finding NAME] [--place PLACE] [--path PREFIX] [--reason TEXT] [--save]
+                  [--output text|json]
 
+  --finding NAME   only what this family or check found, as in xss or xss/markup-tag
   --place PLACE    only what was found there, as in 'query argument q'; `any`: wherever it stands in the request
   --path PREFIX    this path and all below it; else the path of the request, exactly
   --save           writes it to rules.toml; a running server takes it within two seconds
@@ -29,9 +32,10 @@ and while none does.
 
 /// Runs `bartizan except`.
 pub(crate) fn except(arguments: lexopt::Parser) -> Result<u8, Failure> {
-    let (mut place, mut path_prefix, mut reason, mut saves) = (None, None, None, false);
+    let (mut finding, mut place, mut path_prefix, mut reason, mut saves) = (None, None, None, None, false);
     let flags = Flags::read(arguments, HELP, |name, rest| {
         match name {
+            "finding" => finding = Some(rest.value()?.string()?),
             "place" => place = Some(rest.value()?.string()?),
             "path" => path_prefix = Some(rest.value()?.string()?),
             "reason" => reason = Some(rest.value()?.string()?),
@@ -45,7 +49,9 @@ pub(crate) fn except(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let client = flags.client()?;
     let made = event_of(&client, id).and_then(|(event, of)| {
         let reason = reason.unwrap_or_else(|| format!("made from {of}"));
-        let body = json!({"event": event, "place": place, "path_prefix": path_prefix, "reason": reason, "save": saves});
+        let body = json!({
+            "event": event, "finding": finding, "place": place, "path_prefix": path_prefix, "reason": reason, "save": saves,
+        });
         client.call(Method::POST, "/v1/exceptions", &body.to_string())?.expect_success()
     });
     client.finish();
@@ -58,6 +64,9 @@ pub(crate) fn except(arguments: lexopt::Parser) -> Result<u8, Failure> {
 fn event_of(client: &Client, id: &str) -> Result<(String, String), Failure> {
     let reply = client.get(&format!("/v1/alerts/{}", encode(id)))?;
     if matches!(reply.status, 404 | 400) {
+        if matches!(client.get(&format!("/v1/events/{}", encode(id)))?.status, 404 | 400) {
+            return Err(alerts::missing(id));
+        }
         return Ok((id.to_owned(), format!("request {id}")));
     }
     let alert = reply.expect_success()?.json();

@@ -126,7 +126,7 @@ fn unavailable(error: &dyn std::error::Error) -> Refused {
 }
 
 fn read(request: &Request) -> Result<Wanted, String> {
-    const KEYS: [&str; 5] = ["event", "place", "path_prefix", "reason", "save"];
+    const KEYS: [&str; 6] = ["event", "finding", "place", "path_prefix", "reason", "save"];
     let body: Map<String, Value> =
         serde_json::from_slice(&request.body).map_err(|_| "the body must be a JSON object".to_owned())?;
     if let Some(key) = body.keys().find(|it| !KEYS.contains(&it.as_str())) {
@@ -145,12 +145,15 @@ fn read(request: &Request) -> Result<Wanted, String> {
         Some(save) => save.as_bool().ok_or("`save` must be true or false")?,
     };
     let reason = text("reason")?.unwrap_or_else(|| format!("made from event {event}"));
-    let (by, at) = (request.caller.actor(), now().to_string());
-    Ok(Wanted {
-        event,
-        asked: Asked { place: text("place")?, path_prefix: text("path_prefix")?, reason, by, at },
-        saves,
-    })
+    let asked = Asked {
+        finding: text("finding")?,
+        place: text("place")?,
+        path_prefix: text("path_prefix")?,
+        reason,
+        by: request.caller.actor(),
+        at: now().to_string(),
+    };
+    Ok(Wanted { event, asked, saves })
 }
 
 fn save(file: &Path, proposed: &Exceptions, asked: &Asked) -> Result<(), String> {
