@@ -3,13 +3,14 @@
 //! An exception says what it hides, and where. One that would hide nothing, because it names nothing that there is, is a
 //! mistake; so is one that would hide everything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::checks::{check_of, checks_of};
 use crate::inspector::without_origin;
 use crate::report::{Family, Finding, Place};
 
-/// How many exceptions may be in force; each is held against each request.
+/// How many exceptions may be in force. Those with an exact path are found by it, each other is held against each request.
 pub const EXCEPTIONS_MAX: usize = 1000;
 /// How long a reason may be, in characters.
 const REASON_CHARS_MAX: usize = 500;
@@ -178,6 +179,10 @@ impl Exception {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exceptions {
     list: Vec<Exception>,
+    /// The places of those that speak of one path, by that path.
+    by_path: HashMap<Vec<u8>, Vec<usize>>,
+    /// The places of all others.
+    others: Vec<usize>,
 }
 
 impl Exceptions {
@@ -190,7 +195,14 @@ impl Exceptions {
         if EXCEPTIONS_MAX < list.len() {
             return Err(ExceptionError::TooMany);
         }
-        Ok(Self { list })
+        let (mut by_path, mut others) = (HashMap::<_, Vec<usize>>::new(), Vec::new());
+        for (number, exception) in list.iter().enumerate() {
+            match &exception.path {
+                Some(Below::Exactly(path)) => by_path.entry(path.as_bytes().to_vec()).or_default().push(number),
+                _ => others.push(number),
+            }
+        }
+        Ok(Self { list, by_path, others })
     }
 
     /// All of them, in the order in which they are written.
@@ -212,8 +224,9 @@ impl Exceptions {
             return Cover::default();
         }
         let path = path_of_target(target);
-        let about = self.list.iter().enumerate().filter(|(_, it)| it.is_about(host, path));
-        let numbers: Vec<usize> = about.map(|it| it.0).collect();
+        let exact = self.by_path.get(path).into_iter().flatten();
+        let about = exact.chain(&self.others).copied().filter(|it| self.list[*it].is_about(host, path));
+        let numbers: Vec<usize> = about.collect();
         Cover { exceptions: (!numbers.is_empty()).then(|| self.clone()), numbers }
     }
 }

@@ -131,6 +131,22 @@ fn a_header_that_was_excepted_is_no_clean_one_elsewhere() {
     }
 }
 
+#[test]
+fn each_of_many_is_found() {
+    let folder: &[(&str, &str)] = &[("finding", "xss"), ("path_prefix", "/search")];
+    let other: &[(&str, &str)] = &[("finding", "xss"), ("path", "/search")];
+    let exceptions = in_force(&[other, folder, NARROW]);
+    let target = format!("q=1{UNION}&x=%3Cscript%3Ealert(1)%3C/script%3E");
+    for (path, families) in [
+        ("/search", &[][..]),
+        ("/search/x", &[Family::SqlInjection]),
+        ("/", &[Family::SqlInjection, Family::CrossSiteScripting]),
+    ] {
+        let report = report(&exceptions, None, &format!("{path}?{target}"), &[]);
+        assert_eq!(report.families(), families, "{path}");
+    }
+}
+
 #[track_caller]
 fn check_refused(pairs: &[(&str, &str)], named: &str) {
     let error = Exception::of(draft(pairs)).unwrap_err().to_string();
