@@ -1,9 +1,11 @@
 //! Inspects requests: takes them apart, and has each value judged.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use crate::body;
 use crate::client::{Client, client_of};
+use crate::exception::Exceptions;
 use crate::literal::Literals;
 use crate::protocol;
 use crate::report::{Family, Finding, Place, Report, excerpt_of};
@@ -49,6 +51,22 @@ impl Inspector {
     /// Says what stands out in a request. What was in `report` is forgotten.
     pub fn inspect(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
         report.clear();
+        self.walk(request, scratch, report);
+    }
+
+    /// The same, without what `exceptions` cover; `host` is the host of the request where that is known.
+    pub fn inspect_except(
+        &self,
+        request: &Request<'_>,
+        (exceptions, host): (&Arc<Exceptions>, Option<&str>),
+        scratch: &mut Scratch,
+        report: &mut Report,
+    ) {
+        report.begin(exceptions, host, request.target);
+        self.walk(request, scratch, report);
+    }
+
+    fn walk(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
         let mut walk = Walk { inspector: self, scratch, report, values: 0 };
         walk.target(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
         walk.headers(request);
@@ -161,9 +179,10 @@ impl Walk<'_> {
             if is_agent {
                 client = client_of(&header.value.to_ascii_lowercase());
             }
-            let before = self.report.findings.len();
+            let before = self.report.added();
             self.header(header.name, header.value);
-            if self.report.findings.len() == before {
+            // What was found and not kept was found all the same: the value is not clean.
+            if self.report.added() == before {
                 if self.scratch.clean.is_empty() {
                     self.scratch.clean.resize(CLEAN_MAX, (0, Client::Silent));
                 }
@@ -248,7 +267,7 @@ fn is_of_protocol(name: &str) -> bool {
 }
 
 /// A target or an address without scheme and host.
-fn without_origin(target: &[u8]) -> &[u8] {
+pub(crate) fn without_origin(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {
         return target;
     }
@@ -264,4 +283,22 @@ fn without_origin(target: &[u8]) -> &[u8] {
 /// Whether a text has letters, digits, `_`, `-` and `.` only.
 pub(crate) fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Header;
+
+    #[test]
+    fn a_header_whose_finding_was_not_kept_is_no_clean_one() {
+        let attacks: [&[u8]; 2] = [b"1' union select 1,2-- ", b"2' union select 3,4-- "];
+        let both = attacks.map(|value| Header { name: "X-Query", value });
+        let (inspector, mut scratch, mut report) = (Inspector::new(), Scratch::default(), Report::default());
+        for headers in [&both[..], &both[1..]] {
+            let request = Request { method: "GET", target: b"/", headers, ..Request::default() };
+            inspector.inspect(&request, &mut scratch, &mut report);
+            assert_eq!(report.findings.len(), 1);
+        }
+    }
 }

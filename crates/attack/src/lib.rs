@@ -5,6 +5,8 @@
 //! The way of a request: [`request::Request`] is what is known of it, whole or as an access log has it;
 //! [`inspector::Inspector::inspect`] says what stands out, as [`report::Finding`]s with a place, an excerpt and a score.
 
+pub mod checks;
+pub mod exception;
 pub mod explain;
 pub mod inspector;
 pub mod report;

@@ -429,3 +429,12 @@ impl Literals {
         (calls, first)
     }
 }
+
+/// What words say by themselves.
+#[cfg(test)]
+pub(crate) fn told() -> impl Iterator<Item = (Family, &'static str)> {
+    WORDS.iter().filter_map(|it| match it.1 {
+        Means::Sure(family, check) | Means::Hint(family, check) => Some((family, check)),
+        Means::Calls(_) => None,
+    })
+}
