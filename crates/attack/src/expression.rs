@@ -36,17 +36,13 @@ pub(crate) fn check_template(text: &[u8]) -> Option<Hit> {
             }
         }
     }
-    for (open, name) in [
-        (&b"<%"[..], "server-tag"),
-        (b"@(", "template-expression"),
-        (b"[[", "template-expression"),
-        (b"{%", "template-expression"),
-    ] {
+    for open in [&b"<%"[..], b"@(", b"[[", b"{%"] {
         let Some(at) = memchr::memmem::find(text, open) else { continue };
         let rest = &text[at + open.len()..text.len().min(at + EXPRESSION_BYTES_MAX)];
         let end = rest.iter().position(|it| matches!(it, b'%' | b']' | b')')).unwrap_or(rest.len());
-        if is_product(&rest[..end]) {
-            return Some(Hit::sure(Family::TemplateInjection, name, at..text.len().min(at + 80)));
+        let inside = rest[..end].trim_ascii_start();
+        if is_product(inside.strip_prefix(b"print(").unwrap_or(inside)) {
+            return Some(Hit::sure(Family::TemplateInjection, "template-expression", at..text.len().min(at + 80)));
         }
     }
     None
@@ -98,6 +94,22 @@ fn is_product(inside: &[u8]) -> bool {
         !it.is_empty() && it.len() <= 12 && it.iter().all(u8::is_ascii_digit)
     };
     inside.len() <= 64 && inside.contains(&b'*') && inside.split(|it| *it == b'*').all(is_number)
+}
+
+/// Looks for objects as PHP writes them, `O:8:"Name":1:{`, in a text in lower case.
+pub(crate) fn check_object(text: &[u8]) -> Option<Hit> {
+    memchr::memmem::find_iter(text, b":\"").take(64).find_map(|at| {
+        let digits = text[..at].iter().rev().take(6).take_while(|it| it.is_ascii_digit()).count();
+        let begin = text[..at - digits].strip_suffix(b":").and_then(|it| it.len().checked_sub(1))?;
+        let is_first = begin == 0 || matches!(text[begin - 1], b';' | b'{' | b'}' | b'=' | b'|' | b' ');
+        let rest = &text[at + 2..text.len().min(at + 2 + EXPRESSION_BYTES_MAX)];
+        let behind = &rest[memchr::memchr(b'"', rest)? + 1..];
+        let counted = behind.strip_prefix(b":")?;
+        let count = counted.iter().take(6).take_while(|it| it.is_ascii_digit()).count();
+        let is_object =
+            0 < digits && is_first && matches!(text[begin], b'o' | b'c') && counted[count..].starts_with(b":{");
+        is_object.then(|| Hit::sure(Family::CodeInjection, "php-object", begin..text.len().min(begin + 80)))
+    })
 }
 
 /// Looks for entities and doctypes that read or fetch, in a text in lower case.

@@ -27,6 +27,17 @@ impl Calls {
     /// Addresses.
     pub(crate) const ADDRESS: u16 = 128;
 
+    /// Objects that are written as text.
+    pub(crate) const OBJECT: u16 = 256;
+
+    /// Every check, also those that bytes alone call for.
+    pub(crate) const ALL: u16 = u16::MAX;
+
+    /// Whether every check is to run.
+    pub(crate) const fn is_all(self) -> bool {
+        self.0 == Self::ALL
+    }
+
     /// Whether a check is called for.
     pub(crate) const fn has(self, check: u16) -> bool {
         self.0 & check != 0
@@ -126,6 +137,75 @@ const WORDS: &[(&str, Means)] = &[
     ("if(", C(Calls::SQL)),
     ("if (", C(Calls::SQL)),
     ("case", C(Calls::SQL)),
+    ("@@", C(Calls::SQL)),
+    ("lo_", C(Calls::SQL)),
+    ("sp_", C(Calls::SQL)),
+    ("sys.", C(Calls::SQL)),
+    ("sys_e", C(Calls::SQL)),
+    ("user_lock", C(Calls::SQL)),
+    ("ctxsys", C(Calls::SQL)),
+    ("fn_varbin", C(Calls::SQL)),
+    ("master.", C(Calls::SQL)),
+    ("crypt_key", C(Calls::SQL)),
+    ("_to_xml", C(Calls::SQL)),
+    ("_setting", C(Calls::SQL)),
+    ("openrowset", C(Calls::SQL)),
+    ("opendatasource", C(Calls::SQL)),
+    ("load_extension", C(Calls::SQL)),
+    ("bulkcolumn", C(Calls::SQL)),
+    ("string_agg", C(Calls::SQL)),
+    ("analyse", C(Calls::SQL)),
+    ("st_latfrom", C(Calls::SQL)),
+    ("name_const", C(Calls::SQL)),
+    ("json_depth", C(Calls::SQL)),
+    ("unhex", C(Calls::SQL)),
+    ("sqlite_", C(Calls::SQL)),
+    ("m_user", C(Calls::SQL)),
+    ("n_user", C(Calls::SQL)),
+    ("t_user", C(Calls::SQL)),
+    ("httpuri", C(Calls::SQL)),
+    ("uridecode", C(Calls::SQL)),
+    ("dumpfile", C(Calls::SQL)),
+    ("truncate", C(Calls::SQL)),
+    ("replace", C(Calls::SQL)),
+    ("grant", C(Calls::SQL)),
+    ("revoke", C(Calls::SQL)),
+    ("load data", C(Calls::SQL)),
+    ("pragma", C(Calls::SQL)),
+    ("attach", C(Calls::SQL)),
+    ("chr", C(Calls::SQL)),
+    ("0or", C(Calls::SQL)),
+    ("2or", C(Calls::SQL)),
+    ("3or", C(Calls::SQL)),
+    ("4or", C(Calls::SQL)),
+    ("5or", C(Calls::SQL)),
+    ("6or", C(Calls::SQL)),
+    ("7or", C(Calls::SQL)),
+    ("8or", C(Calls::SQL)),
+    ("9or", C(Calls::SQL)),
+    ("\ror", C(Calls::SQL)),
+    ("or+", C(Calls::SQL)),
+    ("or-", C(Calls::SQL)),
+    ("or!", C(Calls::SQL)),
+    ("or~", C(Calls::SQL)),
+    ("or@", C(Calls::SQL)),
+    ("or/*", C(Calls::SQL)),
+    ("0and", C(Calls::SQL)),
+    ("2and", C(Calls::SQL)),
+    ("3and", C(Calls::SQL)),
+    ("4and", C(Calls::SQL)),
+    ("5and", C(Calls::SQL)),
+    ("6and", C(Calls::SQL)),
+    ("7and", C(Calls::SQL)),
+    ("8and", C(Calls::SQL)),
+    ("9and", C(Calls::SQL)),
+    ("\rand", C(Calls::SQL)),
+    ("and+", C(Calls::SQL)),
+    ("and-", C(Calls::SQL)),
+    ("and!", C(Calls::SQL)),
+    ("and~", C(Calls::SQL)),
+    ("and@", C(Calls::SQL)),
+    ("and/*", C(Calls::SQL)),
     ("xp_cmdshell", Sure(Sql, "sql-function")),
     // Markup and script.
     ("<", C(Calls::MARKUP)),
@@ -147,6 +227,7 @@ const WORDS: &[(&str, Means)] = &[
     ("mocha:", C(Calls::SCRIPT)),
     ("data:", C(Calls::SCRIPT)),
     ("constructor", C(Calls::SCRIPT)),
+    ("constructor.constructor", Sure(Family::CrossSiteScripting, "script-constructor")),
     ("location", C(Calls::SCRIPT)),
     ("innerhtml", C(Calls::SCRIPT)),
     ("window", C(Calls::SCRIPT)),
@@ -158,7 +239,15 @@ const WORDS: &[(&str, Means)] = &[
     ("content[", C(Calls::SCRIPT)),
     ("[]", C(Calls::SCRIPT)),
     ("+{}", C(Calls::SCRIPT)),
+    ("{}+", C(Calls::SCRIPT)),
+    ("eval(atob(", Sure(Family::CrossSiteScripting, "script-call")),
+    ("settimeout(atob(", Sure(Family::CrossSiteScripting, "script-call")),
+    ("eval(string.fromcharcode(", Sure(Family::CrossSiteScripting, "script-call")),
+    ("=&{()}", Sure(Family::CrossSiteScripting, "markup-probe")),
     // Paths.
+    ("file:", C(Calls::PATH)),
+    ("c:", C(Calls::PATH | Calls::SHELL)),
+    ("d:", C(Calls::PATH)),
     ("..", C(Calls::PATH)),
     ("0x2e", C(Calls::PATH)),
     ("./.", C(Calls::PATH)),
@@ -192,6 +281,9 @@ const WORDS: &[(&str, Means)] = &[
     ("`", C(Calls::SHELL | Calls::SCRIPT)),
     ("$(", C(Calls::SHELL)),
     ("<(", C(Calls::SHELL)),
+    (">(", C(Calls::SHELL)),
+    (" -", C(Calls::SHELL)),
+    ("\t-", C(Calls::SHELL)),
     ("\n", C(Calls::SHELL)),
     ("bin/", C(Calls::SHELL)),
     ("system32", C(Calls::SHELL | Calls::PATH)),
@@ -201,7 +293,8 @@ const WORDS: &[(&str, Means)] = &[
     ("()", C(Calls::SHELL)),
     ("nc -", C(Calls::SHELL)),
     ("powershell", C(Calls::SHELL)),
-    ("cmd.exe", C(Calls::SHELL)),
+    ("cmd", C(Calls::SHELL)),
+    ("+", C(Calls::SHELL)),
     ("netstat", C(Calls::SHELL)),
     // Code: names that requests carry for no other end.
     ("<?php", Sure(Code, "php-tag")),
@@ -234,7 +327,19 @@ const WORDS: &[(&str, Means)] = &[
     ("print(md5(", Sure(Code, "php-code")),
     ("md5(31337)", Sure(Code, "php-code")),
     ("create_function(", Sure(Code, "php-code")),
-    ("java.lang.", Sure(Code, "java-class")),
+    // Names of its exceptions are looked up by programmers; these classes are called by attackers.
+    ("java.lang.", Hint(Code, "java-package")),
+    ("java.lang.runtime", Sure(Code, "java-class")),
+    ("java.lang.process", Sure(Code, "java-class")),
+    ("java.lang.system", Sure(Code, "java-class")),
+    ("java.lang.class", Sure(Code, "java-class")),
+    ("java.lang.thread", Sure(Code, "java-class")),
+    ("java.lang.reflect", Sure(Code, "java-class")),
+    ("java.lang.string", Sure(Code, "java-class")),
+    ("java.lang.object", Sure(Code, "java-class")),
+    ("java.lang.math", Sure(Code, "java-class")),
+    ("java.lang.integer", Sure(Code, "java-class")),
+    ("java.lang.character", Sure(Code, "java-class")),
     ("javax.naming", Sure(Code, "java-class")),
     ("javax.script", Sure(Code, "java-class")),
     ("java.util.priorityqueue", Sure(Code, "java-class")),
@@ -252,8 +357,16 @@ const WORDS: &[(&str, Means)] = &[
     ("#context[", Sure(Code, "java-expression")),
     ("xwork", Hint(Code, "java-expression")),
     ("springframework", Hint(Code, "java-class")),
-    ("com.sun.", Sure(Code, "java-class")),
-    ("org.apache.commons", Sure(Code, "java-class")),
+    ("com.sun.", Hint(Code, "java-package")),
+    ("com.sun.org", Sure(Code, "java-class")),
+    ("com.sun.rowset", Sure(Code, "java-class")),
+    ("com.sun.jndi", Sure(Code, "java-class")),
+    ("com.sun.corba", Sure(Code, "java-class")),
+    ("org.apache.commons", Hint(Code, "java-package")),
+    ("org.apache.commons.collections", Sure(Code, "java-class")),
+    ("org.apache.commons.fileupload", Sure(Code, "java-class")),
+    ("org.apache.commons.beanutils", Sure(Code, "java-class")),
+    ("org.apache.commons.io", Sure(Code, "java-class")),
     ("serialization='custom'", Sure(Code, "java-object")),
     ("serialization=\"custom\"", Sure(Code, "java-object")),
     ("ro0ab", Sure(Code, "java-object")),
@@ -341,6 +454,19 @@ const WORDS: &[(&str, Means)] = &[
     ("/child::node()", Sure(Code, "xpath-expression")),
     ("name(/*", Sure(Code, "xpath-expression")),
     ("string-length(name", Sure(Code, "xpath-expression")),
+    ("] | //", Sure(Code, "xpath-expression")),
+    ("]|//", Sure(Code, "xpath-expression")),
+    // Objects.
+    (":{", C(Calls::OBJECT)),
+    ("cos\nsystem", Sure(Code, "python-object")),
+    ("cposix\nsystem", Sure(Code, "python-object")),
+    ("c__builtin__\n", Sure(Code, "python-object")),
+    ("csubprocess\n", Sure(Code, "python-object")),
+    // JavaScript on a server.
+    ("';while(", Sure(Code, "node-code")),
+    ("\";while(", Sure(Code, "node-code")),
+    ("'; while(", Sure(Code, "node-code")),
+    ("\"; while(", Sure(Code, "node-code")),
     // Templates and look-ups.
     ("{{", C(Calls::TEMPLATE)),
     ("${", C(Calls::TEMPLATE)),
@@ -399,6 +525,8 @@ const WORDS: &[(&str, Means)] = &[
 #[derive(Debug)]
 pub(crate) struct Literals {
     scan: AhoCorasick,
+    /// What every text calls for, whatever its words.
+    always: Calls,
 }
 
 impl Literals {
@@ -408,13 +536,23 @@ impl Literals {
             .kind(Some(AhoCorasickKind::DFA))
             .build(WORDS.iter().map(|it| it.0))
             .expect("the words are few and short");
-        Self { scan }
+        Self { scan, always: Calls::default() }
+    }
+
+    /// A scan that calls for every check, whatever a text says: what the scan proper is held against.
+    pub(crate) fn calling_for_all() -> Self {
+        Self { always: Calls(Calls::ALL), ..Self::new() }
+    }
+
+    /// Whether every text calls for every check.
+    pub(crate) const fn calls_for_all(&self) -> bool {
+        self.always.is_all()
     }
 
     /// Scans a text in lower case: what calls for a closer look, and attacks by word alone to `found`.
     /// The second is where the first word that calls stands.
     pub(crate) fn scan(&self, text: &[u8], found: &mut dyn FnMut(Hit)) -> (Calls, usize) {
-        let (mut calls, mut first) = (Calls::default(), text.len());
+        let (mut calls, mut first) = (self.always, text.len());
         for hit in self.scan.find_overlapping_iter(text) {
             let at = hit.start()..text.len().min(hit.end() + 60);
             match WORDS[hit.pattern().as_usize()].1 {

@@ -193,16 +193,22 @@ impl Report {
         self.bot_score = 0;
     }
 
-    /// Adds a finding, unless there are too many or the same check found the same family at the same place.
+    /// Adds a finding, unless there are too many. Of the same check at the same place the one with the greatest score stays.
     pub fn add(&mut self, finding: Finding) {
-        let is_known = self.findings.iter().any(|it| it.check == finding.check && it.place == finding.place);
-        if is_known || FINDINGS_MAX <= self.findings.len() {
-            return;
+        let known = self.findings.iter().position(|it| it.check == finding.check && it.place == finding.place);
+        let scored = |it: &Finding| if it.family.is_attack() { it.score } else { 0 };
+        match known {
+            Some(at) if self.findings[at].score < finding.score => {
+                self.attack_score = self.attack_score - scored(&self.findings[at]) + scored(&finding);
+                self.findings[at] = finding;
+            }
+            Some(_) => {}
+            None if FINDINGS_MAX <= self.findings.len() => {}
+            None => {
+                self.attack_score += scored(&finding);
+                self.findings.push(finding);
+            }
         }
-        if finding.family.is_attack() {
-            self.attack_score += finding.score;
-        }
-        self.findings.push(finding);
     }
 }
 

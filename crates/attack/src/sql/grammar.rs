@@ -1,7 +1,15 @@
 //! What tokens must be, one after another, to be SQL and not a sentence.
 
+use std::cell::OnceCell;
+
 use super::names::{Telling, catalogue, function, waits};
 use super::token::{Token, Word};
+
+/// How many tokens are read for the end of a bracket. Brackets in brackets are each read from their own begin; without a limit
+/// that would cost the square of their number.
+const BRACKET_TOKENS_MAX: usize = 256;
+/// How many brackets and semicolons may stand before a statement.
+const OPEN_MAX: usize = 16;
 
 /// How a text stands in its statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +28,10 @@ pub(super) enum Context {
 
 /// A text as tokens.
 pub(super) struct Statement<'a> {
-    pub(super) tokens: &'a [(Token<'a>, usize)],
-    pub(super) context: Context,
+    tokens: &'a [(Token<'a>, usize)],
+    context: Context,
+    /// Whether it asks for what only attackers ask for, once somebody wanted to know.
+    danger: OnceCell<bool>,
 }
 
 /// A piece of grammar that was found: the tokens `from..to`.
@@ -55,6 +65,10 @@ enum Operand {
 }
 
 impl<'a> Statement<'a> {
+    pub(super) fn new(tokens: &'a [(Token<'a>, usize)], context: Context) -> Self {
+        Self { tokens, context, danger: OnceCell::new() }
+    }
+
     fn token(&self, at: usize) -> Option<Token<'a>> {
         self.tokens.get(at).map(|it| it.0)
     }
@@ -96,6 +110,12 @@ impl<'a> Statement<'a> {
                 Token::Semicolon => self.statement(at + 1).filter(|_| self.is_inside() || self.has_danger()),
                 Token::Word(Word::Order, _) => self.order(at),
                 Token::Open if self.word(at + 1) == Some(Word::Select) => self.query(at + 1),
+                // `(7=7)*3`
+                Token::Open if at == 0 && self.is_constant(1) && matches!(self.token(4), Some(Token::Close)) => {
+                    let is_more = matches!(self.token(5), Some(Token::Operator(_)))
+                        && matches!(self.token(6), Some(Token::Number(_)));
+                    if is_more { sure("sql-condition", 0, 7) } else { None }
+                }
                 Token::Word(Word::Waitfor, _) => self.waitfor(at),
                 Token::Word(Word::Into, _) => self.file(at),
                 Token::Word(Word::Case, _) if self.word(at + 1) == Some(Word::Where) => {
@@ -173,7 +193,9 @@ impl<'a> Statement<'a> {
         {
             let skipped = if self.word(next + 1) == Some(Word::Not) { next + 2 } else { next + 1 };
             let (second, end) = self.operand(skipped)?;
-            let is_constant = first != Operand::Column || second != Operand::Column;
+            // `2 and 3 = five`: nobody compares a number with a column in this order, but people count.
+            let is_counted = !self.is_quoted() && !is_logic && (first, second) == (Operand::Literal, Operand::Column);
+            let is_constant = (first != Operand::Column || second != Operand::Column) && !is_counted;
             let is_sentence = !self.is_quoted() && first == Operand::Column && !is_logic;
             if is_constant && (!is_sentence || matches!(second, Operand::Open | Operand::Query | Operand::Call)) {
                 return sure("sql-tautology", at, end);
@@ -282,9 +304,10 @@ impl<'a> Statement<'a> {
         Some((kind, end))
     }
 
-    /// Behind the bracket that closes `depth` open ones.
+    /// Behind the bracket that closes `depth` open ones, or where [`BRACKET_TOKENS_MAX`] end.
     fn close(&self, mut at: usize, mut depth: usize) -> usize {
-        while let Some(token) = self.token(at) {
+        let end = at + BRACKET_TOKENS_MAX;
+        while let Some(token) = self.token(at).filter(|_| at < end) {
             at += 1;
             match token {
                 Token::Open => depth += 1,
@@ -298,7 +321,8 @@ impl<'a> Statement<'a> {
 
     /// A statement that begins at `at`.
     fn statement(&self, mut at: usize) -> Option<Found> {
-        while matches!(self.token(at), Some(Token::Open | Token::Semicolon)) {
+        let begin = at;
+        while matches!(self.token(at), Some(Token::Open | Token::Semicolon)) && at < begin + OPEN_MAX {
             at += 1;
         }
         let Token::Word(word, text) = self.token(at)? else {
@@ -458,6 +482,10 @@ impl<'a> Statement<'a> {
     }
 
     fn has_danger(&self) -> bool {
+        *self.danger.get_or_init(|| self.is_dangerous())
+    }
+
+    fn is_dangerous(&self) -> bool {
         self.tokens.iter().enumerate().any(|(at, (token, _))| match token {
             Token::Name(name) => {
                 let is_call = matches!(self.token(at + 1), Some(Token::Open));
@@ -467,6 +495,9 @@ impl<'a> Statement<'a> {
                     || matches!(*name, b"outfile" | b"dumpfile" | b"xp_cmdshell")
             }
             Token::Variable(name) => name.starts_with(b"@@"),
+            Token::Word(Word::Execute, _) => {
+                matches!((self.token(at + 1), self.token(at + 2)), (Some(Token::Open), Some(Token::Variable(_))))
+            }
             Token::Word(Word::Case, _) => self.word(at + 1) == Some(Word::Where),
             _ => false,
         })

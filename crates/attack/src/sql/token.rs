@@ -111,6 +111,8 @@ pub(crate) enum Token<'a> {
     Other(u8),
 }
 
+/// How far the end of a string between dollars is looked for: what is not closed is looked for anew at each dollar.
+const DOLLAR_BYTES_MAX: usize = 512;
 /// How many tokens of a text are looked at.
 pub(crate) const TOKENS_MAX: usize = 4096;
 
@@ -316,7 +318,8 @@ fn dollar_quote(rest: &[u8]) -> Option<usize> {
         return None;
     }
     let fence = &rest[..=tag];
-    memchr::memmem::find(&rest[tag + 1..], fence).map(|it| tag + 1 + it + fence.len())
+    let inside = &rest[tag + 1..rest.len().min(tag + 1 + DOLLAR_BYTES_MAX)];
+    memchr::memmem::find(inside, fence).map(|it| tag + 1 + it + fence.len())
 }
 
 fn line_length(rest: &[u8]) -> usize {
