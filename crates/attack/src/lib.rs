@@ -24,3 +24,18 @@ mod script;
 mod shell;
 mod sql;
 mod value;
+
+#[cfg(test)]
+mod code_tests;
+#[cfg(test)]
+mod expression_tests;
+#[cfg(test)]
+mod families_tests;
+#[cfg(test)]
+mod markup_tests;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod shell_tests;
+#[cfg(test)]
+mod sql_tests;
