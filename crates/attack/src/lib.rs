@@ -32,6 +32,8 @@ mod expression_tests;
 #[cfg(test)]
 mod families_tests;
 #[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
 mod markup_tests;
 #[cfg(test)]
 mod path_tests;

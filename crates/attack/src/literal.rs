@@ -250,7 +250,7 @@ const WORDS: &[(&str, Means)] = &[
     ("d:", C(Calls::PATH)),
     ("..", C(Calls::PATH)),
     ("0x2e", C(Calls::PATH)),
-    ("./.", C(Calls::PATH)),
+    ("./", C(Calls::PATH)),
     ("etc", C(Calls::PATH)),
     ("proc/", C(Calls::PATH)),
     ("windows", C(Calls::PATH)),
