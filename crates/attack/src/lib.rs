@@ -24,6 +24,7 @@ mod script;
 mod shell;
 mod sql;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod code_tests;

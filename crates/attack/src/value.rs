@@ -77,8 +77,8 @@ pub(crate) fn judge(
     scratch: &mut ValueScratch,
     found: Found<'_>,
 ) {
-    let is_dotted = memchr::memmem::find(bytes, b"..").is_some() || memchr::memmem::find(bytes, b"0x2").is_some();
-    if is_plain(bytes) && !is_dotted && !literals.calls_for_all() {
+    let is_dotted = || memchr::memmem::find(bytes, b"..").is_some() || memchr::memmem::find(bytes, b"0x2").is_some();
+    if is_plain(bytes) && !is_dotted() && !literals.calls_for_all() {
         // Without a single special character it is an attack by a name alone: `java.lang.ProcessBuilder`.
         if NAME_BYTES_MIN <= bytes.len() {
             name(literals, bytes, standing, scratch, found);
@@ -270,7 +270,8 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
                 .map(|it| if is_in_address && it.check == "markup-tag" { Hit { score: 5, ..it } } else { it }),
         );
     }
-    let is_script = calls.has(Calls::SCRIPT) && has_any(text, b"(`:[=") || script::is_link(text.trim_ascii());
+    let is_script = calls.has(Calls::SCRIPT) && has_any(text, b"(`:[=")
+        || has_any(text, b":") && script::is_link(text.trim_ascii());
     if (all || is_script) && standing != S::Protocol {
         tell(script::check(text));
     }
@@ -329,24 +330,25 @@ fn has_any(text: &[u8], bytes: &[u8]) -> bool {
 /// Whether a text has bytes that a lenient server reads as dots and slashes: overlong sequences, look-alikes of other alphabets,
 /// escapes with digits that are none, control characters between dots.
 fn may_be_disguised_path(text: &[u8]) -> bool {
-    let (mut is_odd, mut has_control) = (false, false);
-    for byte in text {
-        is_odd |= matches!(byte, 0xc0 | 0xc1 | 0xe0 | 0xe2 | 0xee | 0xef | 0xf0 | 0xf8 | 0xfc);
-        has_control |= *byte < b' ';
-    }
-    is_odd
+    let is_odd = |it: &u8| matches!(it, 0xc0 | 0xc1 | 0xe0 | 0xe2 | 0xee | 0xef | 0xf0 | 0xf8 | 0xfc);
+    !text.is_ascii() && text.iter().any(is_odd)
         || path::is_padded(text)
-        || (has_control && memchr::memchr(b'.', text).is_some())
-        || memchr::memmem::find(text, b"%b").is_some()
+        || memchr::memchr(b'.', text).is_some() && text.iter().any(|it| *it < b' ')
+        || memchr::memchr(b'%', text).is_some() && memchr::memmem::find(text, b"%b").is_some()
 }
+
+/// The characters without one of which no SQL leaves its place, unless it says `union`.
+const OF_SQL: [bool; 256] = {
+    let mut of_sql = [false; 256];
+    let (characters, mut at) = (b"'\"(=<>;#*-@|_`0123456789", 0);
+    while at < characters.len() {
+        of_sql[characters[at] as usize] = true;
+        at += 1;
+    }
+    of_sql
+};
 
 /// Whether a text has anything without which no SQL leaves its place.
 fn may_be_sql(text: &[u8]) -> bool {
-    text.iter().any(|it| {
-        matches!(
-            it,
-            b'\'' | b'"' | b'(' | b'=' | b'<' | b'>' | b';' | b'#' | b'*' | b'-' | b'@' | b'|' | b'_' | b'`' | b'0'
-                ..=b'9'
-        )
-    }) || memchr::memmem::find(text, b"union").is_some()
+    text.iter().any(|it| OF_SQL[usize::from(*it)]) || memchr::memmem::find(text, b"union").is_some()
 }
