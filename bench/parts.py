@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+from attack import attack
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
 import conduct
 
@@ -377,4 +378,4 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, soak)}
+PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, soak, attack)}
