@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::families_tests::everywhere;
+use crate::families_tests::{everywhere, report};
 use crate::inspector::Inspector;
 use crate::report::{FINDINGS_MAX, Report};
+use crate::request::Header;
 use crate::{code_tests, expression_tests, markup_tests, path_tests, shell_tests, sql_tests};
 
 /// All texts that the families are tested with.
@@ -58,6 +59,16 @@ fn the_scan_loses_nothing_when_texts_are_put_together() {
         for joined in [format!("{other} {text}"), format!("{text}{other}"), format!("{text}'{other}"), text.repeat(3)] {
             check(&fast, &slow, &joined);
         }
+    }
+}
+
+#[test]
+fn base64_is_read_in_every_field_and_however_short() {
+    let (fast, slow) = (Inspector::new(), Inspector::exhaustive());
+    let headers = |value| ["accept", "user-agent", "cookie", "x-a"].map(|name| Header { name, value });
+    for value in ["O2lkCg", "JHtqbmRpOmxkYXA6Ly94L2F9", "PHN2Zy9vbmxvYWQ9YWxlcnQoMSk", "java.lang.Runtime"] {
+        let [fast, slow] = [&fast, &slow].map(|it| report(it, value, &headers(value.as_bytes()), b""));
+        assert_eq!(lost(&fast, &slow), Vec::<String>::new(), "{value}");
     }
 }
 

@@ -83,9 +83,7 @@ pub(crate) fn judge(
         if NAME_BYTES_MIN <= bytes.len() {
             name(literals, bytes, standing, scratch, found);
         }
-        if 8 <= bytes.len() && !matches!(standing, Standing::Protocol | Standing::Agent | Standing::Target) {
-            base64(literals, bytes, standing, scratch, found);
-        }
+        base64(literals, bytes, standing, scratch, found);
         return;
     }
     let is_form = matches!(standing, Standing::Argument | Standing::Form | Standing::Whole);
