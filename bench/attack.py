@@ -147,7 +147,9 @@ def of_hostile(folder, raw):
                 body = (unit * (length // len(unit) + 1))[:length]
                 body = json.dumps({"a": "1 " + body}) if place == "JSON" else f"a=1{body}" if place == "form" else f"1 {body}"
                 samples = [sample(it, 1, method="POST", headers=[["Content-Type", kind]], body=body.encode()) for it in range(3)]
-                times.append(inspect(write(folder / "hostile.jsonl", samples))["ns"]["p50"])
+                path = write(folder / "hostile.jsonl", samples)
+                # The better of two: on a busy machine one of them waits for the processor.
+                times.append(min(inspect(path)["ns"]["p50"] for _ in range(2)))
             shown = f"{unit!r} in {place}"
             raw[f"hostile {shown}"] = times
             worst = max(worst, (times[1] / HOSTILE_BYTES[1], shown))
