@@ -25,6 +25,7 @@ mod shell;
 mod sql;
 mod value;
 mod words;
+mod work;
 
 #[cfg(test)]
 mod code_tests;
@@ -34,6 +35,8 @@ mod expression_tests;
 mod families_tests;
 #[cfg(test)]
 mod gate_tests;
+#[cfg(test)]
+mod linear_tests;
 #[cfg(test)]
 mod markup_tests;
 #[cfg(test)]

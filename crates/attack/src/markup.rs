@@ -6,6 +6,7 @@
 use crate::hit::Hit;
 use crate::report::Family;
 use crate::script;
+use crate::work;
 
 /// How many tags of a text are looked at.
 const TAGS_MAX: usize = 512;
@@ -214,6 +215,7 @@ impl<'a> Iterator for Attributes<'a> {
             .take(NAME_BYTES_MAX)
             .take_while(|it| !matches!(it, 0..=b' ' | b'/' | b'>' | b'='))
             .count();
+        work::count(begin + length);
         if NAME_BYTES_MAX < length {
             self.left = 0;
             return None;

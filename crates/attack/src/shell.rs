@@ -2,6 +2,7 @@
 
 use crate::hit::Hit;
 use crate::report::Family;
+use crate::work;
 
 /// How many blanks and brackets may stand between a separator and its command.
 const BLANK_MAX: usize = 8;
@@ -280,6 +281,7 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
         .take(BLANK_MAX)
         .take_while(|it| matches!(it, b' ' | b'\t' | b'(' | b'{' | b'!' | b'"' | b'\'' | b'+' | b';' | b'|'))
         .count();
+    work::count(1 + blank);
     let rest = &rest[blank..];
     let (path, name, after) = split_command(rest);
     let is_in_bin =

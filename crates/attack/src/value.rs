@@ -13,6 +13,7 @@ use crate::report::Family;
 use crate::script;
 use crate::shell::{self, Line};
 use crate::sql;
+use crate::work;
 
 /// How many forms of one value are looked at: an attack that is encoded more often than that reaches nobody.
 pub(crate) const LAYERS_MAX: usize = 6;
@@ -214,6 +215,7 @@ fn quoted_base64(literals: &Literals, text: &[u8], standing: Standing, scratch: 
 
 /// Scans one form of a value.
 fn scan(literals: &Literals, layer: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
+    work::count(layer.len());
     let mut lower = std::mem::take(&mut scratch.lower);
     lower.clear();
     lower.extend(layer.iter().map(u8::to_ascii_lowercase));

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use super::names::{Telling, catalogue, function, waits};
 use super::token::{Token, Word};
+use crate::work;
 
 /// How many tokens are read for the end of a bracket. Brackets in brackets are each read from their own begin; without a limit
 /// that would cost the square of their number.
@@ -101,6 +102,7 @@ impl<'a> Statement<'a> {
     pub(super) fn find(&self) -> Option<Found> {
         let mut hint = None;
         for at in 0..self.tokens.len() {
+            work::count(1);
             let found = match self.token(at)? {
                 Token::Word(Word::Union, _) => self.union(at),
                 Token::Word(Word::Or | Word::And | Word::Where, _) | Token::Logic => self.connective(at),
@@ -309,6 +311,7 @@ impl<'a> Statement<'a> {
         let end = at + BRACKET_TOKENS_MAX;
         while let Some(token) = self.token(at).filter(|_| at < end) {
             at += 1;
+            work::count(1);
             match token {
                 Token::Open => depth += 1,
                 Token::Close if depth == 1 => return at,
@@ -324,6 +327,7 @@ impl<'a> Statement<'a> {
         let begin = at;
         while matches!(self.token(at), Some(Token::Open | Token::Semicolon)) && at < begin + OPEN_MAX {
             at += 1;
+            work::count(1);
         }
         let Token::Word(word, text) = self.token(at)? else {
             return match self.token(at)? {
@@ -486,6 +490,7 @@ impl<'a> Statement<'a> {
     }
 
     fn is_dangerous(&self) -> bool {
+        work::count(self.tokens.len());
         self.tokens.iter().enumerate().any(|(at, (token, _))| match token {
             Token::Name(name) => {
                 let is_call = matches!(self.token(at + 1), Some(Token::Open));
