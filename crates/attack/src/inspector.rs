@@ -14,6 +14,8 @@ use crate::value::{Standing, ValueScratch, judge};
 const CLEAN_MAX: usize = 8192;
 /// How much of a target is read.
 const TARGET_BYTES_MAX: usize = 64 << 10;
+/// Shorter segments of a path are read as parts of the path only.
+const SEGMENT_BYTES_MIN: usize = 9;
 /// How many values of one request are judged; a request with more of them has findings by then, or is one for a limit of requests.
 const VALUES_MAX: usize = 20_000;
 
@@ -124,8 +126,9 @@ impl Walk<'_> {
             None => (target, &b""[..]),
         };
         self.value(At::Path, path, Standing::Target);
-        // A segment may be base64 or the like by itself.
-        for segment in path.split(|it| *it == b'/').filter(|it| 16 <= it.len()).take(16) {
+        // A segment may be a value by itself: base64, a number with SQL behind it.
+        let is_value = |it: &&[u8]| 16 <= it.len() || (SEGMENT_BYTES_MIN <= it.len() && !is_plain(it));
+        for segment in path.split(|it| *it == b'/').filter(is_value).take(16) {
             self.value(At::Path, segment, Standing::Segment);
         }
         self.arguments(query, At::Query, Standing::Argument);

@@ -42,6 +42,8 @@ mod markup_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod shell_tests;
 #[cfg(test)]
 mod sql_tests;

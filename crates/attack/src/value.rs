@@ -87,7 +87,7 @@ pub(crate) fn judge(
         base64(literals, bytes, standing, scratch, found);
         return;
     }
-    let is_form = matches!(standing, Standing::Argument | Standing::Form | Standing::Whole);
+    let is_form = matches!(standing, Standing::Argument | Standing::Form | Standing::Whole | Standing::Segment);
     let mut layer = std::mem::take(&mut scratch.layer);
     let mut next = std::mem::take(&mut scratch.next);
     layer.clear();
@@ -259,7 +259,7 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
     // A call with a comparison inside, `anything(1=1)`, is SQL by its shape.
     let is_condition = || memchr::memchr(b'(', text).is_some() && has_any(text, b"=<>");
     let is_sql = (calls.has(Calls::SQL) || has_any(text, b"'\"`") || is_condition()) && may_be_sql(text);
-    if (all || is_sql) && !matches!(standing, S::Protocol | S::Target | S::Segment) {
+    if (all || is_sql) && !matches!(standing, S::Protocol | S::Target) {
         tell(sql::check(text, &mut scratch.tokens));
     }
     if (all || calls.has(Calls::MARKUP) && has_any(text, b"<=")) && standing != S::Protocol {
