@@ -160,8 +160,9 @@ pub(crate) fn check_address(text: &[u8]) -> Option<Hit> {
                 | b"metadata"
                 | b"169.254.170.2"
                 | b"[::ffff:a9fe:a9fe]"
+                | b"metadata.tencentyun.com"
                 | b"instance-data"
-        );
+        ) || name.starts_with(b"169.254.169.254.");
         if is_metadata {
             return Some(Hit::sure(Family::RequestForgery, "address-metadata", place));
         }
@@ -172,7 +173,11 @@ pub(crate) fn check_address(text: &[u8]) -> Option<Hit> {
         let is_octal = name.split(|it| *it == b'.').count() == 4
             && name.split(|it| *it == b'.').all(|it| !it.is_empty() && it.iter().all(u8::is_ascii_digit))
             && name.split(|it| *it == b'.').any(|it| 1 < it.len() && it[0] == b'0');
-        if is_number || is_octal {
+        // `127.1`, `0`: parts that are left out are zero.
+        let is_short = name == b"0"
+            || matches!(name.split(|it| *it == b'.').count(), 2 | 3)
+                && name.split(|it| *it == b'.').all(|it| !it.is_empty() && it.iter().all(u8::is_ascii_digit));
+        if is_number || is_octal || is_short {
             return Some(Hit::sure(Family::RequestForgery, "address-in-disguise", place));
         }
     }

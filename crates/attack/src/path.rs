@@ -31,6 +31,11 @@ const SYSTEM_FILES: &[&[u8]] = &[
     b"windows/repair",
     b"windows/system.ini",
     b"system32/drivers",
+    b"var/log/apache",
+    b"var/log/nginx",
+    b"var/log/httpd",
+    b"var/log/auth.log",
+    b"var/log/syslog",
     b"web-inf/",
     b"meta-inf/",
     b".ssh/id_",
@@ -83,8 +88,17 @@ const OTHER_FILES: &[&[u8]] = &[
 ];
 
 /// Schemes with which interpreters read files and run code.
-const WRAPPERS: &[&[u8]] =
-    &[b"php://", b"phar://", b"expect://", b"zip://", b"compress.zlib://", b"netdoc:", b"jar:http", b"glob://"];
+const WRAPPERS: &[&[u8]] = &[
+    b"php://",
+    b"data://",
+    b"phar://",
+    b"expect://",
+    b"zip://",
+    b"compress.zlib://",
+    b"netdoc:",
+    b"jar:http",
+    b"glob://",
+];
 
 /// A text as a lenient server reads it as a path.
 #[derive(Debug, Default)]
@@ -265,7 +279,7 @@ impl Path {
                     || folder.ends_with(b":")
                     || folder.ends_with(b"/")
                     || folder.last().is_some_and(|it| {
-                        matches!(it, b' ' | b'=' | b'"' | b'\'' | b'(' | b'<' | b'>' | b'`' | b'.' | b'|')
+                        matches!(it, b' ' | b'=' | b'"' | b'\'' | b'(' | b'<' | b'>' | b'`' | b'.' | b'|' | b',')
                     });
                 is_rooted && (is_root || matches!(*name, b"web-inf/" | b".ssh/id_" | b"c$/users/" | b"c$/windows/"))
             })

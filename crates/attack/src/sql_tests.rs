@@ -37,6 +37,10 @@ pub(crate) const ATTACKS: &[&str] = &[
     "' order by 12-- ",
     "' group by user_id having 1=1--",
     "' into outfile '/var/www/x.php'--",
+    "'-'",
+    "'*'",
+    "' or ''-'",
+    "'=0--+",
     // On from a number.
     "3 or 3=3",
     "3 and 4>5",
@@ -81,6 +85,9 @@ pub(crate) const ATTACKS: &[&str] = &[
 /// Names, sentences, code of other kinds, and identifiers.
 pub(crate) const LOOK_ALIKES: &[&str] = &[
     "O'Neill & Sons",
+    "it's -- well -- fine",
+    "'tis the season",
+    "a - 'b'",
     "rock'n'roll or jazz",
     "it's 7 o'clock or later",
     "please select an option from the list",

@@ -215,7 +215,8 @@ impl<'a> Statement<'a> {
             Operand::Literal | Operand::Open if self.context == Context::Quoted && at <= 4 && self.is_end(next) => {
                 let is_number = matches!(self.token(at + 1), Some(Token::Number(_)));
                 let is_cut = matches!(self.token(next), Some(Token::Comment));
-                (is_logic || is_cut || is_number).then_some(Found {
+                let is_empty = matches!(self.token(at + 1), Some(Token::Text(b"")));
+                (is_logic || is_cut || is_number || is_empty).then_some(Found {
                     check: "sql-condition",
                     from: at,
                     to: next,
@@ -250,7 +251,9 @@ impl<'a> Statement<'a> {
             (Context::Quoted | Context::QuotedInSentence, Operand::Open | Operand::Call | Operand::Literal)
                 if at == 0 =>
             {
-                let is_sure = self.context == Context::Quoted && second != Operand::Literal && self.is_end(end);
+                let is_cut = matches!(self.token(end), Some(Token::Comment));
+                let is_sure =
+                    self.context == Context::Quoted && (second != Operand::Literal || is_cut) && self.is_end(end);
                 Some(Found { check: "sql-comparison", from: at, to: end, is_sure })
             }
             _ => None,
@@ -472,6 +475,11 @@ impl<'a> Statement<'a> {
     fn joined(&self, at: usize) -> Option<Found> {
         let (kind, end) = self.operand(at + 1)?;
         match kind {
+            // `'-'`: the whole of it.
+            Operand::Open if self.tokens.len() == 2 && self.token(1) == Some(Token::OpenText(b"")) => {
+                (self.tokens[0].1 == 1).then_some(())?;
+                sure("sql-joined", at, end)
+            }
             Operand::Query | Operand::Call => sure("sql-joined", at, end),
             _ => None,
         }
