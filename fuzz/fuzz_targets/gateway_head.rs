@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 
 // The module needs no more of the crate around it than this word, and the crate does not show it.
-mod guard {
+mod link {
     pub(crate) const REFUSED: &str = "REFUSED";
 }
 #[path = "../../crates/gateway/src/framing/head.rs"]

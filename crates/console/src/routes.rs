@@ -22,9 +22,10 @@ const MISSING: Response = answer(404, "There is no such thing, or it is no longe
 const SEVERAL: Response = answer(409, "More than one alert has an id that begins so.", PROBLEM, "Problem");
 const BROKEN: Response = answer(500, "What is stored cannot be read.", PROBLEM, "Problem");
 const AWAY: Response = answer(503, "What is stored cannot be read now.", PROBLEM, "Problem");
-const BAD_004: Response = answer(400, "A parameter cannot be used.", JSON, "Failure");
-const BROKEN_004: Response = answer(500, "What is stored cannot be read.", JSON, "Failure");
-const AWAY_004: Response = answer(503, "What is stored cannot be read now.", JSON, "Failure");
+// Of the routes that answer bare arrays; see docs/api.md, "Routes without a version".
+const BAD_BARE: Response = answer(400, "A parameter cannot be used.", JSON, "Failure");
+const BROKEN_BARE: Response = answer(500, "What is stored cannot be read.", JSON, "Failure");
+const AWAY_BARE: Response = answer(503, "What is stored cannot be read now.", JSON, "Failure");
 /// The path of the picture that browsers show beside the address.
 const FAVICON: &str = "/favicon.ico";
 const PAGE: &[Response] = &[answer(200, "The page.", HTML, "")];
@@ -60,7 +61,12 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .with_query(alert_list::PARAMETERS)
             .answers(
                 const {
-                    &[answer(200, "The alerts, 10 without a limit.", JSON, "AlertArray"), BAD_004, BROKEN_004, AWAY_004]
+                    &[
+                        answer(200, "The alerts, 10 without a limit.", JSON, "AlertArray"),
+                        BAD_BARE,
+                        BROKEN_BARE,
+                        AWAY_BARE,
+                    ]
                 },
             ),
         Route::get("/anomalies", anomalies::list)
@@ -68,7 +74,7 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .without_key_by(Anonymous::Read)
             .about("Scored entities, highest first; empty while nothing is scored.")
             .with_query(anomalies::PARAMETERS)
-            .answers(const { &[answer(200, "The list.", JSON, "AnomalyArray"), BAD_004] }),
+            .answers(const { &[answer(200, "The list.", JSON, "AnomalyArray"), BAD_BARE] }),
         Route::get("/v1/alerts", paged)
             .for_whom(Permission::Read)
             .about("Alerts, newest first.")
@@ -113,7 +119,8 @@ fn event_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(const { &[answer(200, "A page of events.", JSON, "EventPage"), BAD, BROKEN, AWAY] }),
         Route::get("/v1/events/{id}", with(state, events::one))
             .for_whom(Permission::Read)
-            .about("One event with its original.")
+            .about("One event with its original; a request also as an `AnormalEvent`.")
+            .with_query(const { &[events::FORM] })
             .answers(const { &[answer(200, "The event.", JSON, "StoredEvent"), BAD, MISSING, BROKEN, AWAY] }),
         Route::get("/v1/ledger", with(state, ledger::get))
             .for_whom(Permission::Read)

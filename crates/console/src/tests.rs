@@ -1,5 +1,7 @@
 //! Every route, called on a real store and a real log: what it answers is what it declares.
 
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -231,6 +233,7 @@ async fn bad_queries_are_refused_in_the_form_of_their_route() {
     for target in [
         "/v1/events?cursor=garbage",
         "/v1/events?colour=red",
+        "/v1/events/no-such-event?form=odd",
         "/v1/ledger?x=1",
         "/v1/quarantine?limit=0",
         "/anomalies?limit=0",
@@ -320,7 +323,12 @@ async fn the_ledger_balances_and_tells_what_waits() {
     let rejected = Submission { input: "other".into(), rejected: 4, ..Submission::default() };
     bench.ingest.submit(rejected).await.unwrap();
     bench.ingest.count_refused_request();
-    let (_, body) = bench.get("/v1/ledger").await;
+    let (_, mut body) = bench.get("/v1/ledger").await;
+    for place in ["/total", "/inputs/door", "/inputs/other"] {
+        let row = body.pointer_mut(place).and_then(Value::as_object_mut).unwrap();
+        let seconds = row.remove("lag_seconds").unwrap().as_f64().unwrap();
+        assert!((0.0..60.0).contains(&seconds), "{place}: {seconds}");
+    }
     let row = |received, stored, rejected, lag| json!({"received": received, "stored": stored, "duplicate": 0, "rejected": rejected, "quarantined": 0, "lag_events": lag});
     assert_eq!(body["total"], row(5, 1, 4, 1));
     assert_eq!(body["inputs"], json!({"door": row(1, 1, 0, 1), "other": row(4, 0, 4, 0)}));

@@ -115,6 +115,19 @@ impl Decisions {
         Self { kept: RwLock::default(), protected, spares_local, addresses_max: ADDRESSES_MAX }
     }
 
+    /// How many addresses and ranges have a decision; one that is just over may be among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.addresses.len() + kept.ranges.len()
+    }
+
+    /// Whether nobody has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Takes a decision. Of two about the same address the one that ends later stays, and of equal ends the newer.
     ///
     /// # Errors

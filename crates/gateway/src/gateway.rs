@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use attack::inspector::Inspector;
 use model::alert::Alert;
@@ -15,12 +15,13 @@ use tokio_rustls::TlsConnector;
 
 use crate::decisions::{Decision, Decisions};
 use crate::network::Network;
+use crate::policy::{InForce, Policy};
+use crate::record::Action;
 use crate::record::recorder::Recorder;
 use crate::record::spill::Spill;
-use crate::route::{Route, Routes};
-use crate::settings::Settings;
+use crate::settings::{PolicySettings, Settings};
 use crate::sink::Sink;
-use crate::upstream::group::{Group, GroupSettings};
+use crate::upstream::group::GroupSettings;
 use crate::upstream::health::look_after;
 
 /// How often decisions that are over are forgotten.
@@ -38,8 +39,22 @@ pub enum StartError {
 }
 
 /// What became of requests and their events since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Requests, by what was done with them: the word that `http.action` has.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Requests that were inspected.
+    pub inspections: u64,
+    /// How long inspection took together.
+    pub inspection_time: Duration,
+    /// Events that wait in memory.
+    pub queued: u64,
+    /// Upstreams that are asked.
+    pub upstreams_up: u64,
+    /// Upstreams that are left out: they fail, or their check says that they are not well.
+    pub upstreams_down: u64,
+    /// Addresses and ranges that have a decision in force.
+    pub decisions: u64,
     /// Events that were recorded.
     pub recorded: u64,
     /// Events that went to disk first.
@@ -53,14 +68,30 @@ pub struct Counts {
 /// The gateway.
 pub struct Gateway {
     pub(crate) settings: Settings,
-    pub(crate) routes: Routes,
+    pub(crate) policy: InForce,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) inspector: Inspector,
     pub(crate) recorder: Arc<Recorder>,
     /// How many connections may be tunnels of another protocol.
     pub(crate) tunnels: Arc<Semaphore>,
     pub(crate) uninspected: AtomicU64,
+    pub(crate) effort: Effort,
     ids: Ids,
+}
+
+/// What inspection costs.
+#[derive(Debug, Default)]
+pub(crate) struct Effort {
+    inspections: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Effort {
+    /// Adds one inspection.
+    pub(crate) fn add(&self, time: Duration) {
+        self.inspections.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// Ids of requests: a random half that tells this start from others, and a number.
@@ -77,22 +108,27 @@ impl Gateway {
     /// [`StartError::NoRandomness`].
     pub fn new(settings: Settings, tls: Option<TlsConnector>) -> Result<Arc<Self>, StartError> {
         let shared = Arc::new(GroupSettings { connect: settings.times.connect, tls });
-        let route = |it: &crate::route::RouteSettings| Route {
-            group: Arc::new(Group::new(&it.upstreams, &shared)),
-            settings: it.clone(),
-        };
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|_| StartError::NoRandomness)?;
         Ok(Arc::new(Self {
-            routes: Routes::new(settings.routes.iter().map(route).collect()),
+            policy: InForce::new(Policy::new(settings.policy.clone(), &shared, None)),
             decisions: Arc::new(Decisions::new(settings.trusted.clone(), settings.spares_local)),
             inspector: Inspector::new(),
             recorder: Recorder::new(),
             tunnels: Arc::new(Semaphore::new(settings.connections_max)),
             uninspected: AtomicU64::new(0),
+            effort: Effort::default(),
             ids: Ids { start: u64::from_le_bytes(start), count: AtomicU64::new(0) },
             settings,
         }))
+    }
+
+    /// Exchanges the policy: later requests meet the new one. Upstreams that stay keep their connections.
+    ///
+    /// `tls` is needed where a new upstream is `https`.
+    pub fn change(&self, policy: PolicySettings, tls: Option<TlsConnector>) {
+        let shared = Arc::new(GroupSettings { connect: self.settings.times.connect, tls });
+        self.policy.change(|former| Policy::new(policy, &shared, Some(former)));
     }
 
     /// The decisions in force.
@@ -105,7 +141,17 @@ impl Gateway {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let counts = &self.recorder.counts;
+        let upstreams = self.policy.get().upstreams();
+        let now = Instant::now();
+        let up = upstreams.iter().filter(|it| it.is_well(now)).count();
         Counts {
+            requests: Action::ALL.iter().map(|it| (it.as_str(), counts.of_action(*it))).collect(),
+            inspections: self.effort.inspections.load(Ordering::Relaxed),
+            inspection_time: Duration::from_nanos(self.effort.nanos.load(Ordering::Relaxed)),
+            queued: self.recorder.queued() as u64,
+            upstreams_up: up as u64,
+            upstreams_down: (upstreams.len() - up) as u64,
+            decisions: self.decisions.len() as u64,
             recorded: counts.recorded.load(Ordering::Relaxed),
             spilled: counts.spilled.load(Ordering::Relaxed),
             lost: counts.lost.load(Ordering::Relaxed),
@@ -117,8 +163,9 @@ impl Gateway {
     ///
     /// Synthetic alerts and alerts without an address become none; local addresses and trusted proxies are spared.
     pub fn enforce(&self, alerts: &[Alert]) {
+        let policy = self.policy.get();
         for alert in alerts.iter().filter(|it| !it.synthetic) {
-            let Some(enforcement) = self.settings.enforce.get(&alert.rule_id) else { continue };
+            let Some(enforcement) = policy.settings.enforce.get(&alert.rule_id) else { continue };
             let Some(address) = address_of(alert) else { continue };
             let now = now();
             let decision = Decision {
@@ -146,8 +193,8 @@ impl Gateway {
     pub async fn run(self: Arc<Self>, sink: Arc<dyn Sink>, stop: watch::Receiver<bool>) -> Result<(), StartError> {
         let folder = self.settings.spill_folder.clone();
         let spill = Spill::open(&folder, self.settings.spill_bytes_max).map_err(|it| StartError::Spill(folder, it))?;
-        let upstreams = self.routes.iter().flat_map(|it| it.group.members().iter().cloned()).collect();
-        let health = look_after(upstreams, self.settings.health_path.clone(), self.settings.health_every);
+        let health =
+            look_after(|| self.policy.get().upstreams(), self.settings.health_path.clone(), self.settings.health_every);
         let record = self.recorder.clone().run(sink, spill, stop);
         let prune = async {
             let mut ticks = tokio::time::interval(PRUNE_EVERY);

@@ -6,6 +6,7 @@ pub mod detect;
 pub mod hydrate;
 pub mod ingest;
 pub mod ledger;
+pub mod pending;
 pub mod progress;
 pub mod quarantine;
 pub mod seen;

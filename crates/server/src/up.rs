@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,21 +12,20 @@ use std::time::Duration;
 use backends::log::Log;
 use backends::store::Store;
 use console::state::Console;
-use console::status::{Raised, Status};
 use detection::rules::Rules;
+use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
-use model::severity::Severity;
 use model::time::Timestamp;
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
-use pipeline::progress::Progress;
 use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use web::route::Caller;
 
 use crate::config::Config;
 use crate::core::{AdminKey, Core, admin_key_of_environment};
@@ -39,8 +37,9 @@ use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
+use crate::status::{StatusParts, status_source};
 use crate::{terminal, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
@@ -105,7 +104,7 @@ impl gateway::sink::Sink for Door {
 }
 
 /// Joins the parts.
-pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure> {
+pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>>) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
@@ -119,6 +118,7 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         in_flight: in_flight.clone(),
         snapshots: core.folder.snapshots(),
         started_at: now(),
+        gateway,
     });
     let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
@@ -134,7 +134,7 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
     console.describe(&routes);
-    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight));
+    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
 }
 
@@ -149,57 +149,13 @@ impl Assembly {
     }
 }
 
-/// Where the state that the console shows comes from.
-struct StatusParts {
-    progress: Arc<Progress>,
-    loaded: Arc<Loaded>,
-    in_flight: InFlight,
-    snapshots: PathBuf,
-    started_at: Timestamp,
-}
-
-/// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
-fn snapshot_age(folder: &Path) -> Option<Duration> {
-    let written = |it: std::fs::DirEntry| it.metadata().ok()?.modified().ok();
-    let newest = std::fs::read_dir(folder).ok()?.filter_map(|it| written(it.ok()?)).max()?;
-    newest.elapsed().ok()
-}
-
-fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at } = parts;
-    Arc::new(move || {
-        let done = progress.done().clone();
-        let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
-            rule: rule.clone(),
-            detector: detector.clone(),
-            severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
-            count: *count,
-        });
-        Status {
-            started_at,
-            events_detected: done.events,
-            late: done.late,
-            ahead: done.ahead,
-            evicted_keys: done.evicted_keys,
-            pending_windows: done.pending_windows,
-            rules_loaded: loaded.rules.load(Ordering::Relaxed),
-            rules_refused: loaded.refused.load(Ordering::Relaxed),
-            raised: raised.collect(),
-            trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
-            last_event_time: done.newest_event,
-            latency: done.latency.clone(),
-            snapshot_age: snapshot_age(&snapshots),
-            requests_in_flight: in_flight.load(Ordering::Relaxed),
-            matches: done.matches,
-        }
-    })
-}
-
 /// What a running server was asked for.
 pub(crate) struct Options {
     pub(crate) config: Config,
     /// Whether it feeds itself with labelled traffic.
     pub(crate) is_demo: bool,
+    /// Reads the configuration again.
+    pub(crate) reread: Reread,
 }
 
 /// Runs a server until it is told to stop.
@@ -234,7 +190,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         on_raised: on_raised(proxy.as_ref()),
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config)?;
+    let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
@@ -249,13 +205,14 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let (stop, stopping) = watch::channel(false);
-    let proxying = match proxy.map(|it| it.start(&runtime, door(&assembly), stopping.clone())).transpose() {
-        Ok(it) => it,
-        Err(failure) => {
-            assembly.finish();
-            return Err(failure);
-        }
-    };
+    let proxying =
+        match proxy.map(|it| it.start(&runtime, door(&assembly), options.reread, stopping.clone())).transpose() {
+            Ok(it) => it,
+            Err(failure) => {
+                assembly.finish();
+                return Err(failure);
+            }
+        };
     let stop_detecting = Arc::new(AtomicBool::new(false));
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
@@ -284,7 +241,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
-    greet(&config, &assembly, &admin_key, address)?;
+    let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
+    greet(&config, &assembly, &admin_key, address, gateway_url)?;
     assembly.console.set_ready(true);
     runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
 
@@ -295,7 +253,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
         if let Some(proxying) = proxying {
-            let _ = tokio::time::timeout(DRAIN, proxying).await;
+            let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -493,11 +451,19 @@ fn print_alerts(alerts: &[Alert]) {
 }
 
 /// Says where everything is.
-fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: SocketAddr) -> Result<(), Failure> {
+fn greet(
+    config: &Config,
+    assembly: &Assembly,
+    admin_key: &AdminKey,
+    address: SocketAddr,
+    gateway_url: Option<&str>,
+) -> Result<(), Failure> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
-    let token = assembly.auth.make_link(now()).map_err(|it| Failure::failed(format!("{it:#}")))?;
+    // An owner always gets one.
+    let made = assembly.auth.make_link(&Caller::Owner, &hyper::HeaderMap::new(), now());
+    let token = made.map_err(|it| Failure::failed(format!("{it:#}")))?.unwrap_or_default();
     let key_file = config.data.join("admin.key");
     let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
     if let AdminKey::Made(secret) = admin_key {
@@ -521,8 +487,8 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
          -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
         now()
     ));
-    if let Some(gateway) = &config.gateway {
-        lines.push(format!("The gateway takes requests at {}", gateway.url()));
+    if let Some(url) = gateway_url {
+        lines.push(format!("The gateway takes requests at {url}"));
     }
     lines.push(format!("listening on {url}"));
     let mut out = std::io::stdout().lock();

@@ -21,7 +21,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("web", false, &["model"]),
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
-    ("gateway", false, &["model", "attack"]),
+    ("gateway", false, &["model", "attack", "seclang"]),
     (
         "server",
         false,

@@ -25,7 +25,7 @@ pub(super) fn named() -> Vec<(&'static str, Value)> {
         ("LoginLink", open(&["token", "path"], &[("token", text()), ("path", text()), ("valid_seconds", count())])),
         ("Key", key()),
         ("Keys", open(&["items"], &[("items", json!({"type": "array", "items": to("Key")}))])),
-        ("NewKey", open(&["name", "scope"], &[("name", text()), ("scope", scope())])),
+        ("NewKey", new_key()),
         ("MadeKey", open(&["name", "scope", "key"], &[("name", text()), ("scope", scope()), ("key", text())])),
     ]
 }
@@ -133,6 +133,16 @@ fn ingest_refused() -> Value {
     described(open(&[], &members), "`error` and `errors` for a cloud event, else `detail`.")
 }
 
+fn new_key() -> Value {
+    let members = [
+        ("name", text()),
+        ("scope", scope()),
+        ("rate", described(text(), "As `500/s`; none: no limit.")),
+        ("for", described(text(), "How long it lives, as `90d`; none: until it is revoked.")),
+    ];
+    open(&["name", "scope"], &members)
+}
+
 fn key() -> Value {
     let members = [
         ("name", text()),
@@ -140,6 +150,10 @@ fn key() -> Value {
         ("rate_per_second", json!({"type": ["number", "null"]})),
         ("created_at", time()),
         ("expires_at", option()),
+        (
+            "last_used_at",
+            described(option(), "When it was last used; `null` when never. Over restarts it is kept to the minute."),
+        ),
     ];
     open(&["name", "scope", "created_at"], &members)
 }

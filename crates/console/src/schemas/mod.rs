@@ -156,7 +156,15 @@ fn stored_event() -> Value {
 }
 
 fn ledger_row() -> Value {
-    object(["received", "stored", "duplicate", "rejected", "quarantined", "lag_events"].map(|it| (it, count())))
+    object([
+        ("received", count()),
+        ("stored", count()),
+        ("duplicate", count()),
+        ("rejected", count()),
+        ("quarantined", count()),
+        ("lag_events", count()),
+        ("lag_seconds", json!({"type": "number", "minimum": 0, "description": "How long the oldest of them waits."})),
+    ])
 }
 
 fn ledger() -> Value {

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
+mod crs;
 mod decisions;
 mod events;
 mod forwarding;
 mod framing;
+mod inspection;
 mod support;
+mod tls;

@@ -44,9 +44,13 @@ fn told(event: &Value) -> String {
         let bot = detail("bot_score").as_u64().unwrap_or_default();
         out.push_str(&format!("  scores    attack {score}, bot {bot}\n"));
     }
+    if let Some(score) = detail("crs_score").as_u64() {
+        out.push_str(&format!("  crs score {score}\n"));
+    }
     let list = |name: &str| detail(name).as_array().cloned().unwrap_or_default();
     let evidence = list("evidence");
-    let found = if evidence.is_empty() { list("findings") } else { evidence };
+    let mut found = if evidence.is_empty() { list("findings") } else { evidence };
+    found.extend(list("crs_evidence"));
     if !found.is_empty() {
         out.push_str("  found\n");
     }

@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Fail,
     Routes,
     Enforce,
+    Exclusions,
 }
 
 impl Kind {
@@ -43,7 +44,12 @@ impl Kind {
             Self::Networks => "a list of addresses and networks, as `10.0.0.0/8`",
             Self::Mode => "`observe`, `throttle` or `block`",
             Self::Fail => "`open` or `closed`",
-            Self::Routes => "tables with `upstream` and, of `host`, `path`, `mode` and `threshold`, what applies",
+            Self::Routes => {
+                "tables with `upstream` and, of `host`, `path`, `mode`, `threshold` and `crs`, what applies"
+            }
+            Self::Exclusions => {
+                "a list of rules (a number, a range or a tag), each with or without a target, as `942100 ARGS:q`"
+            }
             Self::Enforce => "rules with a measure and a time, as `bruteforce = \"block 1h\"`",
         }
     }
@@ -95,7 +101,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("log.keep_age", Kind::Duration, "14d", "how long events are kept"),
     key("log.keep_size", Kind::Size, "20GiB", "how much is kept at most"),
     key("store.url", Kind::Url, "", "reserved: this version keeps alerts in the data folder and refuses a value"),
-    key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept"),
+    key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept, from their last change on"),
     key("detection.lateness", Kind::Duration, "120s", "how late an event may be for a window"),
     key("detection.first_match", Kind::Flag, "false", "whether the first single-event rule that fires ends the list"),
     key("detection.keys_max", Kind::Count, "65536", "how many keys a rule keeps windows of"),
@@ -118,6 +124,15 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.enforce_local", Kind::Flag, "false", "whether alerts may block loopback and private addresses"),
     key("gateway.inspect", Kind::Flag, "true", "whether requests are inspected"),
     key("gateway.inspect_body", Kind::Size, "64KiB", "how much of a body is inspected before it is forwarded"),
+    key("gateway.crs", Kind::Path, "", "a folder with the OWASP Core Rule Set, asked beside our own inspection"),
+    key("gateway.crs_paranoia", Kind::Count, "", "its paranoia level, 1 to 4; none: as its files say"),
+    key(
+        "gateway.crs_threshold",
+        Kind::Count,
+        "",
+        "the score from which it takes a request for an attack; none: as its files say",
+    ),
+    key("gateway.crs_exclude", Kind::Exclusions, "", "rules of it that do not run, or not on a target"),
     key("gateway.fail", Kind::Fail, "open", "what is done while requests cannot be inspected or events not be kept"),
     key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
     key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),

@@ -116,7 +116,7 @@ impl Raw {
         let text = fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("the configuration `{shown}` cannot be read: {error}")))?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            Failure::usage(format!("the configuration `{shown}` is no TOML: {error}"))
+            Failure::usage(format!("the configuration `{shown}` is no TOML{}", place_of(&text, &error)))
         })?;
         for (section, value) in &table {
             let Some(members) = value.as_table() else {
@@ -156,7 +156,7 @@ impl Raw {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
-            (Kind::Texts | Kind::Networks, toml::Value::Array(them)) => {
+            (Kind::Texts | Kind::Networks | Kind::Exclusions, toml::Value::Array(them)) => {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
@@ -196,6 +196,12 @@ impl Raw {
         let (text, origin) = self.text(path);
         let wanted = KEYS.iter().find(|it| it.path == path).map_or("another value", |it| it.kind.wanted());
         read(text).ok_or_else(|| Failure::usage(format!("`{path}` is `{text}` ({origin}), and must be {wanted}")))
+    }
+
+    /// What was said of the keys of a section.
+    pub(crate) fn section(&self, name: &str) -> BTreeMap<&'static str, String> {
+        let is_in = |it: &str| it.split('.').next() == Some(name);
+        self.values.iter().filter(|it| is_in(it.0)).map(|(key, told)| (*key, told.text.clone())).collect()
     }
 
     fn paths(&self, path: &str) -> Vec<PathBuf> {
@@ -300,8 +306,8 @@ impl Raw {
         for key in KEYS {
             let (text, origin) = self.text(key.path);
             let value = match key.kind {
-                Kind::Flag | Kind::Count => text.to_owned(),
-                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce => {
+                Kind::Flag | Kind::Count if !text.is_empty() => text.to_owned(),
+                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce | Kind::Exclusions => {
                     format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
                 }
                 // It may hold a password.
@@ -312,6 +318,15 @@ impl Raw {
         }
         out
     }
+}
+
+/// Where a file is no TOML, and why. The line itself is not shown: it may hold a secret.
+fn place_of(text: &str, error: &toml::de::Error) -> String {
+    let why = error.message();
+    let Some(before) = error.span().and_then(|it| text.get(..it.start)) else { return format!(": {why}") };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |it| it.chars().count()) + 1;
+    format!(", line {line}, column {column}: {why}")
 }
 
 /// A value of a file, for complaints.
@@ -326,4 +341,27 @@ pub(crate) fn shown_value(value: &toml::Value) -> String {
 
 fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words.iter().find(|it| it.0 == text).map(|it| it.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bartizan.toml");
+        fs::write(&path, text).unwrap();
+        let complaint = Raw::read(Some(&path), std::iter::empty()).unwrap_err().to_string();
+        assert!(complaint.contains(expected), "{complaint}");
+        assert!(!complaint.contains("secret"), "{complaint}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_complained_of_by_place_without_its_text() {
+        check("[server]\ndata = \"secret\n", "is no TOML, line 2, column ");
+        check("[server]\nlisten = secret\n", "is no TOML, line 2, column 10: ");
+        check("[server\n", "is no TOML, line 1, column ");
+        check("[server]\ndata = \"a\"\ndata = \"secret\"\n", "is no TOML, line 3, column 1: ");
+    }
 }

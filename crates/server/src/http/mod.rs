@@ -2,8 +2,11 @@
 
 pub(crate) mod auth;
 pub(crate) mod export;
+pub(crate) mod idle;
 pub(crate) mod listener;
 pub(crate) mod outgoing;
 pub(crate) mod own;
+#[cfg(test)]
+mod routes_tests;
 pub(crate) mod service;
 pub(crate) mod tls;

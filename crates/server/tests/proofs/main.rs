@@ -5,7 +5,9 @@
 
 mod determinism;
 mod gateway;
+mod hostile;
 mod kill;
 mod overload;
+mod secrets;
 mod security;
 mod support;
