@@ -29,6 +29,7 @@ pub const CHECKS: &[(Family, &[&str])] = &[
             "markup-active",
             "markup-attribute",
             "markup-handler",
+            "markup-probe",
             "markup-script",
             "markup-tag",
             "markup-way-out",
@@ -40,7 +41,18 @@ pub const CHECKS: &[(Family, &[&str])] = &[
             "script-without-letters",
         ],
     ),
-    (Family::PathTraversal, &["path-climb", "path-climb-to-file", "path-disguised", "path-steps", "path-system-file"]),
+    (
+        Family::PathTraversal,
+        &[
+            "path-climb",
+            "path-climb-to-file",
+            "path-disguised",
+            "path-padded",
+            "path-squashed",
+            "path-steps",
+            "path-system-file",
+        ],
+    ),
     (Family::FileInclusion, &["file-address", "file-wrapper"]),
     (Family::CommandInjection, &["shell-command", "shell-first-command", "shell-function"]),
     (
@@ -53,12 +65,14 @@ pub const CHECKS: &[(Family, &[&str])] = &[
             "java-code",
             "java-expression",
             "java-object",
+            "java-package",
             "ldap-filter",
             "node-code",
             "node-object",
             "nosql-code",
             "nosql-operator",
             "php-code",
+            "php-object",
             "php-setting",
             "php-tag",
             "prototype-pollution",
@@ -108,7 +122,7 @@ mod tests {
     use super::*;
 
     /// The code with checks in it.
-    const CODE: [&str; 9] = [
+    const CODE: [&str; 10] = [
         include_str!("expression.rs"),
         include_str!("inspector.rs"),
         include_str!("literal.rs"),
@@ -117,6 +131,7 @@ mod tests {
         include_str!("protocol.rs"),
         include_str!("script.rs"),
         include_str!("shell.rs"),
+        include_str!("words.rs"),
         include_str!("sql/grammar.rs"),
     ];
 

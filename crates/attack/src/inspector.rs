@@ -16,6 +16,8 @@ use crate::value::{Standing, ValueScratch, judge};
 const CLEAN_MAX: usize = 8192;
 /// How much of a target is read.
 const TARGET_BYTES_MAX: usize = 64 << 10;
+/// Shorter segments of a path are read as parts of the path only.
+const SEGMENT_BYTES_MIN: usize = 9;
 /// How many values of one request are judged; a request with more of them has findings by then, or is one for a limit of requests.
 const VALUES_MAX: usize = 20_000;
 
@@ -46,6 +48,13 @@ impl Inspector {
     #[must_use]
     pub fn new() -> Self {
         Self { literals: Literals::new(), hasher: RandomState::new() }
+    }
+
+    /// Makes an inspector that runs every check on every form of every value, whatever the shared scan calls for, and
+    /// remembers no header. It finds what [`Self::new`] finds and costs many times as much: the fast way is held against it.
+    #[must_use]
+    pub fn exhaustive() -> Self {
+        Self { literals: Literals::calling_for_all(), hasher: RandomState::new() }
     }
 
     /// Says what stands out in a request. What was in `report` is forgotten.
@@ -135,8 +144,9 @@ impl Walk<'_> {
             None => (target, &b""[..]),
         };
         self.value(At::Path, path, Standing::Target);
-        // A segment may be base64 or the like by itself.
-        for segment in path.split(|it| *it == b'/').filter(|it| 16 <= it.len()).take(16) {
+        // A segment may be a value by itself: base64, a number with SQL behind it.
+        let is_value = |it: &&[u8]| 16 <= it.len() || (SEGMENT_BYTES_MIN <= it.len() && !is_plain(it));
+        for segment in path.split(|it| *it == b'/').filter(is_value).take(16) {
             self.value(At::Path, segment, Standing::Segment);
         }
         self.arguments(query, At::Query, Standing::Argument);
@@ -182,7 +192,7 @@ impl Walk<'_> {
             let before = self.report.added();
             self.header(header.name, header.value);
             // What was found and not kept was found all the same: the value is not clean.
-            if self.report.added() == before {
+            if self.report.added() == before && !self.inspector.literals.calls_for_all() {
                 if self.scratch.clean.is_empty() {
                     self.scratch.clean.resize(CLEAN_MAX, (0, Client::Silent));
                 }

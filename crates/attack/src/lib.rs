@@ -26,3 +26,26 @@ mod script;
 mod shell;
 mod sql;
 mod value;
+mod words;
+mod work;
+
+#[cfg(test)]
+mod code_tests;
+#[cfg(test)]
+mod expression_tests;
+#[cfg(test)]
+mod families_tests;
+#[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
+mod linear_tests;
+#[cfg(test)]
+mod markup_tests;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod places_tests;
+#[cfg(test)]
+mod shell_tests;
+#[cfg(test)]
+mod sql_tests;

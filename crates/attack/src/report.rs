@@ -253,7 +253,8 @@ impl Report {
         self.added
     }
 
-    /// Adds a finding, unless an exception covers it, there are too many, or the same check found something at the same place.
+    /// Adds a finding, unless an exception covers it or there are too many. Of the same check at the same place the one with
+    /// the greatest score stays.
     pub fn add(&mut self, finding: Finding) {
         debug_assert!(
             crate::checks::check_of(finding.family, finding.check).is_some(),
@@ -262,19 +263,21 @@ impl Report {
         );
         self.added += 1;
         let is_excepted = self.cover.covers(&finding);
+        let scored = |it: &Finding| if it.family.is_attack() && !is_excepted { it.score } else { 0 };
         let list = if is_excepted { &mut self.excepted } else { &mut self.findings };
-        let is_known = list.iter().any(|it| it.check == finding.check && it.place == finding.place);
-        if is_known || FINDINGS_MAX <= list.len() {
-            return;
+        let known = list.iter().position(|it| it.check == finding.check && it.place == finding.place);
+        match known {
+            Some(at) if list[at].score < finding.score => {
+                self.attack_score = self.attack_score - scored(&list[at]) + scored(&finding);
+                list[at] = finding;
+            }
+            Some(_) => {}
+            None if FINDINGS_MAX <= list.len() => {}
+            None => {
+                self.attack_score += scored(&finding);
+                list.push(finding);
+            }
         }
-        if is_excepted {
-            list.push(finding);
-            return;
-        }
-        if finding.family.is_attack() {
-            self.attack_score += finding.score;
-        }
-        self.findings.push(finding);
     }
 }
 
