@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+from attack import attack
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
 from gateway import gateway
 import conduct
@@ -378,4 +379,4 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, soak)}
+PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, soak, attack)}

@@ -1,10 +1,11 @@
 //! The gateway itself: what every request needs, made once.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use attack::exception::Exceptions;
 use attack::inspector::Inspector;
 use model::alert::Alert;
 use model::entity::EntityKind;
@@ -71,6 +72,7 @@ pub struct Gateway {
     pub(crate) policy: InForce,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) inspector: Inspector,
+    exceptions: RwLock<Arc<Exceptions>>,
     pub(crate) recorder: Arc<Recorder>,
     /// How many connections may be tunnels of another protocol.
     pub(crate) tunnels: Arc<Semaphore>,
@@ -114,6 +116,7 @@ impl Gateway {
             policy: InForce::new(Policy::new(settings.policy.clone(), &shared, None)),
             decisions: Arc::new(Decisions::new(settings.trusted.clone(), settings.spares_local)),
             inspector: Inspector::new(),
+            exceptions: RwLock::default(),
             recorder: Recorder::new(),
             tunnels: Arc::new(Semaphore::new(settings.connections_max)),
             uninspected: AtomicU64::new(0),
@@ -157,6 +160,16 @@ impl Gateway {
             lost: counts.lost.load(Ordering::Relaxed),
             uninspected: self.uninspected.load(Ordering::Relaxed),
         }
+    }
+
+    /// Leaves out of inspection whatever `exceptions` cover, from the next request on.
+    pub fn except(&self, exceptions: Arc<Exceptions>) {
+        *self.exceptions.write().unwrap_or_else(PoisonError::into_inner) = exceptions;
+    }
+
+    /// The exceptions in force.
+    pub(crate) fn exceptions(&self) -> Arc<Exceptions> {
+        self.exceptions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes alerts that were just raised: those of rules that are enforced become decisions.

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use attack::exception::Exceptions;
 use attack::inspector::{Inspector, Scratch};
 use attack::report::Report;
 use attack::request::{Header, Request};
@@ -34,6 +36,8 @@ pub(crate) fn has_text(headers: &HeaderMap) -> bool {
 /// The inspections there are.
 pub(crate) struct Inspections<'a> {
     pub(crate) ours: &'a Inspector,
+    /// What ours leaves out.
+    pub(crate) exceptions: &'a Arc<Exceptions>,
     /// The Core Rule Set, where it is asked.
     pub(crate) crs: Option<&'a Crs>,
 }
@@ -43,13 +47,14 @@ pub(crate) struct Subject<'a> {
     pub(crate) client: IpAddr,
     pub(crate) method: &'a str,
     pub(crate) target: &'a str,
+    pub(crate) host: &'a str,
     /// As it is written in a request line.
     pub(crate) version: &'static str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
 }
 
-/// Inspects a request; `None` when inspection failed by a mistake of ours.
+/// Inspects a request without what exceptions cover; `None` when inspection failed by a mistake of ours.
 pub(crate) fn inspect(inspections: &Inspections<'_>, subject: &Subject<'_>) -> Option<(Report, Option<Verdict>)> {
     let fields: Vec<Header<'_>> =
         subject.headers.iter().map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() }).collect();
@@ -63,7 +68,8 @@ pub(crate) fn inspect(inspections: &Inspections<'_>, subject: &Subject<'_>) -> O
     };
     let inspected = catch_unwind(AssertUnwindSafe(|| {
         let report = MEMORY.with_borrow_mut(|(scratch, report)| {
-            inspections.ours.inspect(&request, scratch, report);
+            let except = (inspections.exceptions, Some(subject.host));
+            inspections.ours.inspect_except(&request, except, scratch, report);
             std::mem::take(report)
         });
         (report, inspections.crs.map(|it| it.evaluate(&request, subject.client)))

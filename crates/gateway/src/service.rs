@@ -221,12 +221,15 @@ impl Case {
             client: record.client,
             method: &record.method,
             target: &record.target,
+            host: &record.host,
             version: record.version,
             headers,
             body,
         };
         let began = Instant::now();
-        let inspected = inspect(&Inspections { ours: &self.gateway.inspector, crs }, &subject);
+        let exceptions = self.gateway.exceptions();
+        let inspections = Inspections { ours: &self.gateway.inspector, exceptions: &exceptions, crs };
+        let inspected = inspect(&inspections, &subject);
         self.gateway.effort.add(began.elapsed());
         let Some((report, verdict)) = inspected else {
             self.gateway.uninspected.fetch_add(1, Ordering::Relaxed);

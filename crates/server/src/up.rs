@@ -32,6 +32,7 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
+use crate::http::except;
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
@@ -133,6 +134,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
         log_tag: core.log.tag(),
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
+    routes.extend(except::routes(core.log.clone(), Selection::of(config)));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
@@ -172,6 +174,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 
     let core = Core::open(&config.data, &config)?;
     let proxy = config.gateway.as_ref().map(|it| Proxy::new(it, core.folder.gateway())).transpose()?;
+    let gateway = proxy.as_ref().map(|it| it.gateway.clone());
+    if let Some(gateway) = &gateway {
+        gateway.except(rules.exceptions().clone());
+    }
     let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
     shelf.keep(&rules, &sources)?;
@@ -187,7 +193,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         },
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
-        on_raised: on_raised(proxy.as_ref()),
+        on_raised: on_raised(gateway.clone()),
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
     let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
@@ -244,7 +250,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
     greet(&config, &assembly, &admin_key, address, gateway_url)?;
     assembly.console.set_ready(true);
-    runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
+    let in_force = InForce { selection, shelf, rules, gateway };
+    runtime.block_on(live(&config, &assembly, in_force, &stop, signals));
 
     assembly.console.set_ready(false);
     stop.send_replace(true);
@@ -278,8 +285,7 @@ fn door(assembly: &Assembly) -> Arc<Door> {
 }
 
 /// What is done with new alerts: the gateway enforces them, the terminal shows them.
-fn on_raised(proxy: Option<&Proxy>) -> pipeline::detect::OnRaised {
-    let gateway = proxy.map(|it| it.gateway.clone());
+fn on_raised(gateway: Option<Arc<Gateway>>) -> pipeline::detect::OnRaised {
     Arc::new(move |alerts: &[Alert]| {
         if let Some(gateway) = &gateway {
             gateway.enforce(alerts);
@@ -342,19 +348,20 @@ impl Signals {
     }
 }
 
-/// Waits for a signal, and meanwhile looks after rules and retention.
-async fn live(
-    config: &Config,
-    assembly: &Assembly,
-    selection: &Selection,
+/// The rules in force, where they come from, and who must know of them.
+#[derive(Clone)]
+struct InForce {
+    selection: Selection,
+    shelf: Arc<Shelf>,
     rules: Arc<Rules>,
-    shelf: &Arc<Shelf>,
-    stop: &watch::Sender<bool>,
-    signals: Signals,
-) {
+    gateway: Option<Arc<Gateway>>,
+}
+
+/// Waits for a signal, and meanwhile looks after rules and retention.
+async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &watch::Sender<bool>, signals: Signals) {
     let mut signals = signals;
     let mut stopped = stop.subscribe();
-    let mut rules = rules;
+    let mut in_force = in_force;
     let mut reload = tokio::time::interval(RULES_EVERY);
     let mut prune = tokio::time::interval(PRUNE_EVERY);
     reload.reset();
@@ -363,11 +370,10 @@ async fn live(
             () = signals.next() => break,
             _ = stopped.wait_for(|it| *it) => break,
             _ = reload.tick() => {
-                let (selection, shelf, log, before) = (selection.clone(), shelf.clone(), assembly.core.log.clone(), rules.clone());
-                let loaded = assembly.loaded.clone();
-                let read = tokio::task::spawn_blocking(move || reload_rules(&selection, &shelf, log.as_ref(), &before, &loaded));
+                let (before, log, loaded) = (in_force.clone(), assembly.core.log.clone(), assembly.loaded.clone());
+                let read = tokio::task::spawn_blocking(move || reload_rules(&before, log.as_ref(), &loaded));
                 if let Ok(Some(read)) = read.await {
-                    rules = read;
+                    in_force.rules = read;
                 }
             }
             _ = prune.tick() => {
@@ -390,13 +396,7 @@ fn prune_all(store: &dyn Store, keep: Duration) {
 }
 
 /// Reads the rules again; a set that is another and has no fault comes into force.
-fn reload_rules(
-    selection: &Selection,
-    shelf: &Shelf,
-    log: &dyn Log,
-    before: &Arc<Rules>,
-    loaded: &Loaded,
-) -> Option<Arc<Rules>> {
+fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Arc<Rules>> {
     use std::sync::PoisonError;
     static COMPLAINED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
     let complain = |text: String| {
@@ -406,7 +406,7 @@ fn reload_rules(
             *complained = text;
         }
     };
-    let sources = match selection.read() {
+    let sources = match in_force.selection.read() {
         Ok(it) => it,
         Err(failure) => {
             complain(failure.message);
@@ -414,7 +414,7 @@ fn reload_rules(
         }
     };
     let (rules, errors, _) = sources.compile();
-    if rules.digest == before.digest {
+    if rules.digest == in_force.rules.digest {
         return None;
     }
     if !errors.is_empty() {
@@ -422,7 +422,8 @@ fn reload_rules(
         return None;
     }
     let rules = Arc::new(rules);
-    let taken = shelf
+    let taken = in_force
+        .shelf
         .keep(&rules, &sources)
         .map_err(|it| it.message)
         .and_then(|()| pipeline::detect::announce_rules(log, &rules).map_err(|it| chain(&it)));
@@ -432,6 +433,9 @@ fn reload_rules(
     }
     loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     loaded.refused.store(0, Ordering::Relaxed);
+    if let Some(gateway) = &in_force.gateway {
+        gateway.except(rules.exceptions().clone());
+    }
     Some(rules)
 }
 

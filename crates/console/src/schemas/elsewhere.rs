@@ -26,8 +26,44 @@ pub(super) fn named() -> Vec<(&'static str, Value)> {
         ("Key", key()),
         ("Keys", open(&["items"], &[("items", json!({"type": "array", "items": to("Key")}))])),
         ("NewKey", new_key()),
+        ("NewException", new_exception()),
+        ("ProposedException", proposed_exception()),
         ("MadeKey", open(&["name", "scope", "key"], &[("name", text()), ("scope", scope()), ("key", text())])),
     ]
+}
+
+fn new_exception() -> Value {
+    open(
+        &["event"],
+        &[
+            ("event", described(text(), "The id of the event whose findings are to be hidden.")),
+            ("finding", described(option(), "A family or a check: only what it found.")),
+            ("place", described(option(), "Only what was found there; `any`: wherever it stands.")),
+            ("path_prefix", described(option(), "A folder in place of the path of the request.")),
+            ("reason", option()),
+            ("save", json!({"type": "boolean"})),
+        ],
+    )
+}
+
+fn proposed_exception() -> Value {
+    open(
+        &["exceptions", "toml", "events", "is_all", "hides", "silences", "samples", "saved"],
+        &[
+            ("exceptions", json!({"type": "array", "items": {"type": "object"}})),
+            ("toml", described(text(), "The same as `rules.toml` has it.")),
+            ("events", described(count(), "How many kept events were looked at.")),
+            ("is_all", json!({"type": "boolean"})),
+            ("hides", described(count(), "In how many others it would have left something out.")),
+            ("silences", described(count(), "How many of those would be no attack any more.")),
+            (
+                "samples",
+                described(json!({"type": "array", "items": {"type": "object"}}), "The newest of them, at most ten."),
+            ),
+            ("file", option()),
+            ("saved", json!({"type": "boolean"})),
+        ],
+    )
 }
 
 /// An object that has the members `required`, and may have others than the `members` described.

@@ -199,6 +199,10 @@ impl Record {
         let families = families.iter().map(|it| it.as_str().to_owned());
         write_list(json, "families", families.chain(refused.map(|_| "protocol".to_owned())));
         write_list(json, "evidence", findings.iter().map(Finding::sentence));
+        // What an exception is made from; `protocol/...` of a refusal has none, so these may be one shorter than `findings`.
+        write_list(json, "places", findings.iter().map(|it| it.place.to_string()));
+        write_list(json, "scores", findings.iter().map(|it| it.score.to_string()));
+        write_list(json, "excepted", report.iter().flat_map(|it| &it.excepted).map(Finding::sentence));
     }
 
     fn write_crs(&self, json: &mut String) {
@@ -290,6 +294,11 @@ pub(crate) mod tests {
         assert_eq!(
             json["http.evidence"],
             serde_json::json!(["sqli/sql-union in query argument `q`: 1' union \"select"])
+        );
+        assert_eq!(json["http.places"], serde_json::json!(["query argument `q`"]));
+        assert_eq!(
+            (&json["http.scores"], &json["http.excepted"]),
+            (&serde_json::json!(["5"]), &serde_json::Value::Null)
         );
         assert_eq!((&json["http.attack_score"], &json["http.inspected"]), (&5.into(), &true.into()));
     }

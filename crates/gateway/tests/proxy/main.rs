@@ -5,6 +5,7 @@
 mod crs;
 mod decisions;
 mod events;
+mod exceptions;
 mod forwarding;
 mod framing;
 mod inspection;

@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) rule_folders: Vec<PathBuf>,
     pub(crate) has_shipped_rules: bool,
     pub(crate) rules_config: Option<PathBuf>,
+    /// Where `rules.toml` would be when there is none yet.
+    pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
     pub(crate) keep_closed: Duration,
     pub(crate) lateness: Duration,
@@ -257,6 +259,7 @@ impl Raw {
             rule_folders: self.paths("rules.folders"),
             has_shipped_rules: flag("rules.shipped")?,
             rules_config: self.rules_config(),
+            rules_config_later: self.rules_config_later()?,
             log: backends::log::embedded::Settings {
                 segment_bytes: size("log.segment")?.clamp(1 << 20, 1 << 30),
                 keep_bytes: size("log.keep_size")?,
@@ -298,6 +301,15 @@ impl Raw {
             Some(folder.join("rules.toml")).filter(|it| it.exists())
         };
         self.optional_path("rules.config").or_else(beside)
+    }
+
+    /// `rules.toml` when none is named and none is there: beside the configuration, and without one in the data folder.
+    fn rules_config_later(&self) -> Result<PathBuf, Failure> {
+        let folder = match self.file.as_deref().and_then(Path::parent) {
+            Some(folder) => folder.to_owned(),
+            None => self.get("server.data", |it| (!it.is_empty()).then(|| PathBuf::from(it)))?,
+        };
+        Ok(folder.join("rules.toml"))
     }
 
     /// What it resolved to, a line a key, with where each value came from; secrets hidden.

@@ -1,6 +1,7 @@
 //! The listener and what every request passes, once for all edges.
 
 pub(crate) mod auth;
+pub(crate) mod except;
 pub(crate) mod export;
 pub(crate) mod idle;
 pub(crate) mod listener;

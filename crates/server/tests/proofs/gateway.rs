@@ -247,3 +247,59 @@ fn a_certificate_is_exchanged_while_it_serves() {
         thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// The whole answer to a form that is posted through the gateway at `port`.
+fn post(port: u16, path: &str, form: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nUser-Agent: t\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        form.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_blocked_request_passes_once_it_is_excepted_and_its_neighbours_do_not() {
+    const SCRIPT: &str = "%3Cscript%3Ealert(1)%3C/script%3E";
+    let (folder, outside) = (new_folder(), new_folder());
+    let (site, port) = (site(), free_port());
+    let config = outside.path().join("bartizan.toml");
+    let gateway = format!(
+        "[gateway]\nlisten = \"127.0.0.1:{port}\"\nupstream = [\"http://127.0.0.1:{site}\"]\nmode = \"block\"\n"
+    );
+    fs::write(&config, gateway).unwrap();
+    let start = Start { config: Some(config), ..Start::on(&folder.path().join("data")) };
+    let server = start.must();
+
+    let blocked = post(port, "/editor", &format!("html={SCRIPT}"));
+    assert_eq!(status(&blocked), "403");
+    let id = blocked.split("x-request-id: ").nth(1).and_then(|it| it.split("\r\n").next()).expect("an id");
+    let started = Instant::now();
+    while server.call("GET", &format!("/v1/events/{id}"), "").status != 200 {
+        assert!(started.elapsed() < ENFORCED_WITHIN, "the request is not told of");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let data = start.data.to_str().unwrap();
+    let why = run(&["why", id, "--data", data]);
+    assert!(why.contains(&format!("bartizan except {id} --data ")), "{why}");
+    let made = run(&["except", id, "--data", data, "--save"]);
+    assert!(made.contains("place = \"body field `html`\"\nhost = \"shop\"\npath = \"/editor\"\n"), "{made}");
+    assert!(made.contains("it would have hidden nothing else.\n"), "{made}");
+    assert!(outside.path().join("rules.toml").exists());
+
+    while status(&post(port, "/editor", &format!("html={SCRIPT}"))) != "200" {
+        assert!(started.elapsed() < ENFORCED_WITHIN, "the exception is not in force: {}", start.tail());
+        thread::sleep(Duration::from_millis(50));
+    }
+    for (path, form) in [
+        ("/editor", format!("title={SCRIPT}")),
+        ("/editor/x", format!("html={SCRIPT}")),
+        ("/editor", "html=1%27%20union%20select%201,2--%20".to_owned()),
+    ] {
+        assert_eq!(status(&post(port, path, &form)), "403", "{path} {form}");
+    }
+}
