@@ -11,7 +11,7 @@ use crate::alert_list::List;
 use crate::asset::{Asset, CSS, JS, SVG, asset, assets};
 use crate::page::HTML;
 use crate::state::Console;
-use crate::{alert_list, anomalies, events, health, ledger, life, metrics, pages, quarantine};
+use crate::{alert_list, anomalies, decisions, events, health, ledger, life, metrics, pages, quarantine};
 
 const fn answer(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
     Response { status, about, media_type, schema }
@@ -34,6 +34,7 @@ const PAGE: &[Response] = &[answer(200, "The page.", HTML, "")];
 pub(crate) fn all(state: &Arc<Console>) -> Vec<Route> {
     let mut routes = alert_routes(state);
     routes.extend(event_routes(state));
+    routes.extend(decisions::routes(state));
     routes.extend(quarantine_routes(state));
     routes.extend(state_routes(state));
     routes.extend(page_routes(state));
@@ -41,7 +42,7 @@ pub(crate) fn all(state: &Arc<Console>) -> Vec<Route> {
 }
 
 /// Gives the shared state to a handler.
-fn with<F, A>(state: &Arc<Console>, handler: F) -> impl Fn(Request) -> A + Send + Sync + 'static
+pub(crate) fn with<F, A>(state: &Arc<Console>, handler: F) -> impl Fn(Request) -> A + Send + Sync + 'static
 where
     F: Fn(Arc<Console>, Request) -> A + Send + Sync + 'static,
     A: Future<Output = Answer>,

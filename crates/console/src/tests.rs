@@ -14,6 +14,7 @@ use backends::log::embedded::files::Folder;
 use backends::log::embedded::{EmbeddedLog, Settings};
 use backends::store::sqlite::SqliteStore;
 use backends::store::{Commit, Lease, Store};
+use decision::admission::Brakes;
 use hyper::{HeaderMap, Method};
 use model::alert::{Alert, AlertStatus};
 use model::entity::Entity;
@@ -24,6 +25,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 use normalize::forms::event;
 use normalize::reading::{Ids, Reading};
+use pipeline::admitter::{Admitter, AdmitterParts};
 use pipeline::ingest::Ingest;
 use pipeline::ledger::Ledger;
 use serde_json::{Value, json};
@@ -56,7 +58,17 @@ impl Bench {
         let ledger = Arc::new(Ledger::default());
         let (ingest, _) = Ingest::start(log.clone(), ledger.clone()).unwrap();
         let status = || Status { late: 3, ..Status::default() };
-        let state = Console::new(store.clone(), log, ledger.clone(), ingest.clone(), Arc::new(status));
+        let admitter = Admitter::open(AdmitterParts {
+            store: store.clone(),
+            board: Arc::default(),
+            progress: Arc::default(),
+            brakes: Brakes::default(),
+            spared: Vec::new(),
+            spares_local: true,
+            on_decided: Arc::new(|_| {}),
+        });
+        let admitter = Arc::new(admitter.unwrap());
+        let state = Console::new(store.clone(), log, ledger.clone(), ingest.clone(), admitter, Arc::new(status));
         let routes = routes(state.clone());
         state.describe(&routes);
         let lease = Mutex::new(store.acquire(PartitionId(0)).unwrap());

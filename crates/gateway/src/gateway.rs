@@ -1,20 +1,18 @@
 //! The gateway itself: what every request needs, made once.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use attack::exception::Exceptions;
 use attack::inspector::Inspector;
-use model::alert::Alert;
-use model::entity::EntityKind;
+use decision::board::Board;
 use model::id::EventId;
 use model::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsConnector;
 
-use crate::decisions::{Decision, Decisions};
+use crate::decisions::Decisions;
 use crate::policy::{InForce, Policy};
 use crate::record::Action;
 use crate::record::recorder::Recorder;
@@ -23,7 +21,6 @@ use crate::settings::{PolicySettings, Settings};
 use crate::sink::Sink;
 use crate::upstream::group::GroupSettings;
 use crate::upstream::health::look_after;
-use model::network::Network;
 
 /// How often decisions that are over are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
@@ -103,18 +100,18 @@ struct Ids {
 }
 
 impl Gateway {
-    /// Makes a gateway; `tls` is needed where an upstream is `https`.
+    /// Makes a gateway that enforces what is on `board`; `tls` is needed where an upstream is `https`.
     ///
     /// # Errors
     ///
     /// [`StartError::NoRandomness`].
-    pub fn new(settings: Settings, tls: Option<TlsConnector>) -> Result<Arc<Self>, StartError> {
+    pub fn new(settings: Settings, tls: Option<TlsConnector>, board: Arc<Board>) -> Result<Arc<Self>, StartError> {
         let shared = Arc::new(GroupSettings { connect: settings.times.connect, tls });
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|_| StartError::NoRandomness)?;
         Ok(Arc::new(Self {
             policy: InForce::new(Policy::new(settings.policy.clone(), &shared, None)),
-            decisions: Arc::new(Decisions::new(settings.trusted.clone(), settings.spares_local)),
+            decisions: Arc::new(Decisions::new(board)),
             inspector: Inspector::new(),
             exceptions: RwLock::default(),
             recorder: Recorder::new(),
@@ -132,12 +129,6 @@ impl Gateway {
     pub fn change(&self, policy: PolicySettings, tls: Option<TlsConnector>) {
         let shared = Arc::new(GroupSettings { connect: self.settings.times.connect, tls });
         self.policy.change(|former| Policy::new(policy, &shared, Some(former)));
-    }
-
-    /// The decisions in force.
-    #[must_use]
-    pub fn decisions(&self) -> &Arc<Decisions> {
-        &self.decisions
     }
 
     /// What became of requests and events.
@@ -170,32 +161,6 @@ impl Gateway {
     /// The exceptions in force.
     pub(crate) fn exceptions(&self) -> Arc<Exceptions> {
         self.exceptions.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Takes alerts that were just raised: those of rules that are enforced become decisions.
-    ///
-    /// Synthetic alerts and alerts without an address become none; local addresses and trusted proxies are spared.
-    pub fn enforce(&self, alerts: &[Alert]) {
-        let policy = self.policy.get();
-        for alert in alerts.iter().filter(|it| !it.synthetic) {
-            let Some(enforcement) = policy.settings.enforce.get(&alert.rule_id) else { continue };
-            let Some(address) = address_of(alert) else { continue };
-            let now = now();
-            let decision = Decision {
-                network: Network::of(address),
-                measure: enforcement.measure,
-                until: now.plus(enforcement.time),
-                reason: alert.rule_id.clone(),
-                is_automatic: true,
-            };
-            let measure = enforcement.measure.as_str();
-            match self.decisions.add(decision, now) {
-                Ok(()) => tracing::info!(rule.id = %alert.rule_id, client.ip = %address, measure, "Enforced an alert"),
-                Err(reason) => {
-                    tracing::warn!(rule.id = %alert.rule_id, client.ip = %address, %reason, "An alert is not enforced");
-                }
-            }
-        }
     }
 
     /// Hands events to `sink` and looks after upstreams and decisions until `stop`, then hands over what is left.
@@ -232,14 +197,6 @@ impl Gateway {
 }
 
 /// Whom an alert is about, where that is an address.
-fn address_of(alert: &Alert) -> Option<IpAddr> {
-    match alert.entity.kind {
-        EntityKind::Ip => model::entity::parse_ip(&alert.entity.value),
-        EntityKind::Many => None,
-        _ => alert.client_ip,
-    }
-}
-
 /// The wall clock.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

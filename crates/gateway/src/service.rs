@@ -16,7 +16,6 @@ use crate::answer::{Plain, REQUEST_ID};
 use crate::authz;
 use crate::body::{Outgoing, PrefixError, Progress, RequestBody};
 use crate::client::{client_of, is_trusted};
-use crate::decisions::Measure;
 use crate::forward::{Exchange, exchange};
 use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
@@ -26,6 +25,7 @@ use crate::policy::Policy;
 use crate::record::{Action, Record};
 use crate::route::{Mode, Route};
 use crate::settings::Fail;
+use model::decision::Measure;
 
 /// How long a tunnel may be open: a page that is left open over the weekend connects anew.
 const TUNNEL_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -196,9 +196,9 @@ impl Case {
     /// Asks the decisions in force.
     fn judge_address(&mut self) -> Option<Plain> {
         let hit = self.gateway.decisions.judge(self.record.client, self.record.time)?;
-        self.record.decision = Some(hit.decision.reason.clone());
-        let (action, plain) = match hit.decision.measure {
-            Measure::Block => (Action::Block, Plain::BLOCKED),
+        self.record.decision = Some(hit.entry.label.to_string());
+        let (action, plain) = match hit.entry.measure {
+            Measure::Ban | Measure::Captcha => (Action::Block, Plain::BLOCKED),
             Measure::Throttle => (Action::Throttle, Plain { retry_after: Some(hit.retry_after), ..Plain::THROTTLED }),
         };
         self.record.action = action;

@@ -1,11 +1,9 @@
 //! The settings of the gateway, complete and typed.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crs::Crs;
-use crate::decisions::Measure;
 use crate::inspect::BODY_BYTES;
 use crate::route::RouteSettings;
 use model::network::Network;
@@ -18,15 +16,6 @@ pub enum Fail {
     Open,
     /// They get 503.
     Closed,
-}
-
-/// What an alert of a rule brings its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enforcement {
-    /// What is done.
-    pub measure: Measure,
-    /// For how long.
-    pub time: Duration,
 }
 
 /// How long things may take.
@@ -67,22 +56,13 @@ pub struct PolicySettings {
     pub body_bytes: usize,
     /// What is done when that is impossible.
     pub fail: Fail,
-    /// What alerts of rules, by id, bring their addresses.
-    pub enforce: BTreeMap<String, Enforcement>,
     /// Rules of the OWASP Core Rule Set, asked beside our own inspection.
     pub crs: Option<Crs>,
 }
 
 impl Default for PolicySettings {
     fn default() -> Self {
-        Self {
-            routes: Vec::new(),
-            inspects: true,
-            body_bytes: BODY_BYTES,
-            fail: Fail::Open,
-            enforce: BTreeMap::new(),
-            crs: None,
-        }
+        Self { routes: Vec::new(), inspects: true, body_bytes: BODY_BYTES, fail: Fail::Open, crs: None }
     }
 }
 
@@ -93,8 +73,6 @@ pub struct Settings {
     pub policy: PolicySettings,
     /// Proxies in front that say who the client is.
     pub trusted: Vec<Network>,
-    /// Whether automatic decisions spare local addresses.
-    pub spares_local: bool,
     /// The path under which other proxies ask for a decision; `None`: nowhere.
     pub authz_path: Option<String>,
     /// How long things may take.
@@ -118,7 +96,6 @@ impl Settings {
         Self {
             policy: PolicySettings::default(),
             trusted: Vec::new(),
-            spares_local: true,
             authz_path: None,
             times: Times::default(),
             connections_max: 10_000,

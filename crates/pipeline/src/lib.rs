@@ -6,6 +6,7 @@ mod ahead;
 pub mod alarm;
 mod answers;
 pub mod detect;
+pub mod explain;
 pub mod hydrate;
 pub mod ingest;
 pub mod ledger;

@@ -1,5 +1,6 @@
 //! The binary `bartizan`: command line, configuration, the listener, assembly.
 
+mod actions;
 mod client;
 mod commands;
 mod config;
@@ -10,6 +11,7 @@ mod failure;
 mod folder;
 mod history;
 mod http;
+mod own_addresses;
 mod proposal;
 mod proxy;
 mod ruleset;

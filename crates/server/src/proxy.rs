@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use decision::board::Board;
 use gateway::crs::Crs;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
@@ -33,12 +34,11 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
 /// How often the configuration is looked at.
 const CONFIGURATION_EVERY: Duration = Duration::from_secs(2);
 /// The keys that count at once when the configuration changes; the others count from the next start on.
-const CHANGEABLE: [&str; 12] = [
+const CHANGEABLE: [&str; 11] = [
     "gateway.upstream",
     "gateway.mode",
     "gateway.threshold",
     "gateway.routes",
-    "gateway.enforce",
     "gateway.inspect",
     "gateway.inspect_body",
     "gateway.fail",
@@ -67,8 +67,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Makes it; `spill` is the folder for events that wait.
-    pub(crate) fn new(config: &GatewayConfig, spill: PathBuf) -> Result<Self, Failure> {
+    /// Makes it; `spill` is the folder for events that wait, `board` has the decisions.
+    pub(crate) fn new(config: &GatewayConfig, spill: PathBuf, board: Arc<Board>) -> Result<Self, Failure> {
         let mut config = config.clone();
         fs::create_dir_all(&spill)
             .map_err(|it| Failure::unusable(format!("`{}` cannot be made: {it}", spill.display())))?;
@@ -76,7 +76,8 @@ impl Proxy {
         let tls = connector_of(&config)?;
         config.settings.policy.crs = config.crs.as_ref().map(load_crs).transpose()?;
         let certificates = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
-        let gateway = Gateway::new(config.settings.clone(), tls).map_err(|it| Failure::failed(it.to_string()))?;
+        let gateway =
+            Gateway::new(config.settings.clone(), tls, board).map_err(|it| Failure::failed(it.to_string()))?;
         Ok(Self { gateway, config, certificates })
     }
 

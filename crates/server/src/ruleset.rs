@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attack::exception::Exceptions;
+use decision::policy::Policy;
 use detection::rules::{EngineSettings, RuleFile, RuleSetting, RuleState, Rules};
 use model::severity::Severity;
 use serde_json::{Value, json};
 use sigma::error::RuleError;
 use sigma::routing::Routing;
 
+use crate::actions::{self, policy_of};
 use crate::config::{Config, shown_value};
 use crate::exceptions::{self, SECTION, exceptions_of};
 use crate::failure::Failure;
@@ -34,6 +36,8 @@ pub(crate) struct Sources {
     pub(crate) files: Vec<RuleFile>,
     pub(crate) told: BTreeMap<String, RuleSetting>,
     pub(crate) exceptions: Exceptions,
+    /// What is done about alerts; it changes nothing that is detected, and is not kept with the set.
+    pub(crate) policy: Policy,
     pub(crate) settings: EngineSettings,
 }
 
@@ -79,7 +83,7 @@ impl Selection {
             files.extend(found.iter().map(|it| read_file(it)));
         }
         let mut told = settings_of(DEFAULTS, "rules/defaults.toml")?;
-        let mut exceptions = Exceptions::default();
+        let (mut exceptions, mut policy) = (Exceptions::default(), Policy::default());
         if let Some((text, shown)) = self.read_rules_config()? {
             for (id, setting) in settings_of(&text, &shown)? {
                 let known: &mut RuleSetting = told.entry(id).or_default();
@@ -87,8 +91,9 @@ impl Selection {
                 known.severity = setting.severity.or(known.severity);
             }
             exceptions = exceptions_of(&text, &shown)?;
+            policy = policy_of(&text, &shown)?;
         }
-        Ok(Sources { files, told, exceptions, settings: self.settings })
+        Ok(Sources { files, told, exceptions, policy, settings: self.settings })
     }
 
     /// The file that holds what is said of rules, whether it is there or not; `None` when nothing is to be said.
@@ -153,7 +158,8 @@ impl Sources {
             routing: Routing::Lenient,
             ..EngineSettings::default()
         };
-        Some(Self { files, told, exceptions: exceptions::decode(&value["exceptions"])?, settings })
+        let exceptions = exceptions::decode(&value["exceptions"])?;
+        Some(Self { files, told, exceptions, policy: Policy::default(), settings })
     }
 }
 
@@ -202,11 +208,10 @@ fn settings_of(text: &str, shown: &str) -> Result<BTreeMap<String, RuleSetting>,
     let bad = |message: String| Failure::usage(format!("`{shown}`: {message}"));
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(format!("this is no TOML: {error}")))?;
     let mut settings = BTreeMap::new();
-    for (section, value) in table.iter().filter(|it| it.0 != SECTION) {
-        let rules = value
-            .as_table()
-            .filter(|_| section == "rule")
-            .ok_or_else(|| bad(format!("there is no section `{section}`; write `[rule.ID]` or `[[exception]]`")))?;
+    for (section, value) in table.iter().filter(|it| it.0 != SECTION && it.0 != actions::SECTION) {
+        let rules = value.as_table().filter(|_| section == "rule").ok_or_else(|| {
+            bad(format!("there is no section `{section}`; write `[rule.ID]`, `[default]` or `[[exception]]`"))
+        })?;
         for (id, keys) in rules {
             let keys =
                 keys.as_table().ok_or_else(|| bad(format!("`rule.{id}` must be a section: write `[rule.{id}]`")))?;
@@ -232,8 +237,10 @@ fn settings_of(text: &str, shown: &str) -> Result<BTreeMap<String, RuleSetting>,
                         };
                         setting.severity = Some(Severity::from_word(word).ok_or_else(wanted)?);
                     }
+                    "action" | "for" => {}
                     other => {
-                        return Err(bad(format!("`rule.{id}` has no key `{other}`; there are `state` and `severity`")));
+                        let known = "`state`, `severity`, `action` and `for`";
+                        return Err(bad(format!("`rule.{id}` has no key `{other}`; there are {known}")));
                     }
                 }
             }

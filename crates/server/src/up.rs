@@ -10,13 +10,15 @@ use std::thread;
 use std::time::Duration;
 
 use backends::log::Log;
-use backends::store::Store;
+use backends::store::{Store, StoreError};
 use console::state::Console;
 use detection::rules::Rules;
 use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
 use model::time::Timestamp;
+use pipeline::actions::Actions;
+use pipeline::admitter::Admitter;
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
 use sources::files::follow::{FileInput, Pace, follow};
@@ -32,12 +34,12 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
-use crate::http::except;
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
+use crate::http::{except, explain};
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::status::{StatusParts, status_source};
@@ -121,7 +123,14 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
         started_at: now(),
         gateway,
     });
-    let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
+    let console = Console::new(
+        core.store.clone(),
+        core.log.clone(),
+        core.ledger.clone(),
+        ingest.clone(),
+        core.admitter.clone(),
+        status,
+    );
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
@@ -135,6 +144,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
     routes.extend(except::routes(core.log.clone(), Selection::of(config)));
+    routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
@@ -173,7 +183,11 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let rules = Arc::new(rules);
 
     let core = Core::open(&config.data, &config)?;
-    let proxy = config.gateway.as_ref().map(|it| Proxy::new(it, core.folder.gateway())).transpose()?;
+    let proxy = config
+        .gateway
+        .as_ref()
+        .map(|it| Proxy::new(it, core.folder.gateway(), core.admitter.board().clone()))
+        .transpose()?;
     let gateway = proxy.as_ref().map(|it| it.gateway.clone());
     if let Some(gateway) = &gateway {
         gateway.except(rules.exceptions().clone());
@@ -181,6 +195,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
     shelf.keep(&rules, &sources)?;
+    let actions = Arc::new(Actions::new(sources.policy.clone(), config.decisions.spoofable.clone()));
     let detector = Detector::open(DetectParts {
         log: core.log.clone(),
         store: core.store.clone(),
@@ -193,7 +208,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         },
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
-        on_raised: on_raised(gateway.clone()),
+        actions: actions.clone(),
+        on_raised: on_raised(core.admitter.clone()),
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
     let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
@@ -233,6 +249,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
             .spawn(run)
             .map_err(|it| Failure::failed(format!("no thread: {it}")))?
     };
+    let admitting = start_admitter(&assembly.core.admitter, &stop_detecting, &stop)?;
     let stop_reading = Stop::default();
     let door: Arc<dyn Sink> = door(&assembly);
     let readers = follow_files(&config, &door, &stop_reading)?;
@@ -250,7 +267,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
     greet(&config, &assembly, &admin_key, address, gateway_url)?;
     assembly.console.set_ready(true);
-    let in_force = InForce { selection, shelf, rules, gateway };
+    let in_force = InForce { selection, shelf, rules, actions, gateway };
     runtime.block_on(live(&config, &assembly, in_force, &stop, signals));
 
     assembly.console.set_ready(false);
@@ -272,24 +289,43 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let core = assembly.finish();
     stop_detecting.store(true, Ordering::Relaxed);
     let ended = detecting.join();
+    core.admitter.wake();
+    let admitted = admitting.join();
     drop(core);
     match ended {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => match admitted {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::failed(chain(&error))),
+            Err(_) => Err(Failure::failed("the thread of decisions panicked")),
+        },
         Ok(Err(error)) => Err(Failure::failed(chain(&error))),
         Err(_) => Err(Failure::failed("the thread of detection panicked")),
     }
+}
+
+/// Starts the thread that judges what rules propose; when it cannot go on, the server ends.
+fn start_admitter(
+    admitter: &Arc<Admitter>,
+    stop_admitting: &Arc<AtomicBool>,
+    stop: &watch::Sender<bool>,
+) -> Result<thread::JoinHandle<Result<(), StoreError>>, Failure> {
+    let (admitter, stop_admitting, stop) = (admitter.clone(), stop_admitting.clone(), stop.clone());
+    let run = move || {
+        let ended = admitter.run(&stop_admitting);
+        stop.send_replace(true);
+        ended
+    };
+    thread::Builder::new().name("admit".into()).spawn(run).map_err(|it| Failure::failed(format!("no thread: {it}")))
 }
 
 fn door(assembly: &Assembly) -> Arc<Door> {
     Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()))
 }
 
-/// What is done with new alerts: the gateway enforces them, the terminal shows them.
-fn on_raised(gateway: Option<Arc<Gateway>>) -> pipeline::detect::OnRaised {
+/// What is done with new alerts: what follows from them is judged, the terminal shows them.
+fn on_raised(admitter: Arc<Admitter>) -> pipeline::detect::OnRaised {
     Arc::new(move |alerts: &[Alert]| {
-        if let Some(gateway) = &gateway {
-            gateway.enforce(alerts);
-        }
+        admitter.wake();
         print_alerts(alerts);
     })
 }
@@ -354,6 +390,7 @@ struct InForce {
     selection: Selection,
     shelf: Arc<Shelf>,
     rules: Arc<Rules>,
+    actions: Arc<Actions>,
     gateway: Option<Arc<Gateway>>,
 }
 
@@ -414,7 +451,11 @@ fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Ar
         }
     };
     let (rules, errors, _) = sources.compile();
-    if rules.digest == in_force.rules.digest {
+    let is_same = rules.digest == in_force.rules.digest;
+    if is_same || errors.is_empty() {
+        in_force.actions.set_policy(sources.policy.clone());
+    }
+    if is_same {
         return None;
     }
     if !errors.is_empty() {

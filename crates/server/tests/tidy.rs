@@ -21,7 +21,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("pipeline", false, &["model", "sigma", "normalize", "detection", "decision", "backends"]),
     ("web", false, &["model"]),
     ("sources", false, &["model", "normalize", "web"]),
-    ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
+    ("console", false, &["model", "normalize", "decision", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack", "seclang", "decision"]),
     (
         "server",

@@ -1,5 +1,6 @@
 //! The schemas of the document, by name.
 
+mod decisions;
 mod elsewhere;
 
 use serde_json::{Map, Value, json};
@@ -28,7 +29,12 @@ pub(crate) fn schemas() -> Map<String, Value> {
         ("Failure", failure()),
         ("Problem", problem()),
     ];
-    named.into_iter().chain(elsewhere::named()).map(|(name, schema)| (name.to_owned(), schema)).collect()
+    named
+        .into_iter()
+        .chain(elsewhere::named())
+        .chain(decisions::named())
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
 }
 
 fn to(name: &str) -> Value {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use decision::board::Board;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::route::{Mode, RouteSettings};
@@ -88,6 +89,7 @@ fn event_of(bytes: &[u8]) -> Event {
 /// A gateway that runs.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) board: Arc<Board>,
     pub(crate) address: SocketAddr,
     pub(crate) sink: Arc<Memory>,
     pub(crate) stop: watch::Sender<bool>,
@@ -125,7 +127,9 @@ pub(crate) async fn start_with(
     });
     change(&mut settings);
     let policy = settings.policy.clone();
-    let gateway = Gateway::new(settings, Some(connector(Some(&certificate("first"))).unwrap())).unwrap();
+    let board = Arc::<Board>::default();
+    let upstream_tls = connector(Some(&certificate("first"))).unwrap();
+    let gateway = Gateway::new(settings, Some(upstream_tls), board.clone()).unwrap();
     let (stop, stopping) = watch::channel(false);
     let (finish, finishing) = watch::channel(false);
     let (tls, tls_now) = watch::channel(tls);
@@ -139,7 +143,7 @@ pub(crate) async fn start_with(
         serve.await;
         finish.send_replace(true);
     });
-    Running { gateway, address, sink, stop, serving, recording, tls, policy, _folder: folder }
+    Running { gateway, board, address, sink, stop, serving, recording, tls, policy, _folder: folder }
 }
 
 /// A certificate for `localhost`, PEM.

@@ -1,13 +1,11 @@
 //! The section `[gateway]`: text to the typed settings of the gateway.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use gateway::decisions::Measure;
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::{Enforcement, Fail, PolicySettings, Settings, Times};
+use gateway::settings::{Fail, PolicySettings, Settings, Times};
 use gateway::upstream::address::Address;
 use model::network::Network;
 
@@ -70,7 +68,6 @@ impl Raw {
             inspects: self.get("gateway.inspect", |it| it.parse().ok())?,
             body_bytes: self.get("gateway.inspect_body", |it| usize::try_from(units::size(it)?).ok())?,
             fail: self.get("gateway.fail", |it| one_of(it, &[("open", Fail::Open), ("closed", Fail::Closed)]))?,
-            enforce: self.get("gateway.enforce", rules_of)?,
             crs: None,
         };
         let crs = self.crs()?;
@@ -78,7 +75,6 @@ impl Raw {
         let settings = Settings {
             policy,
             trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
-            spares_local: !self.get("gateway.enforce_local", |it| it.parse().ok())?,
             authz_path,
             times: self.gateway_times()?,
             connections_max: self.get("gateway.connections", |it| it.parse().ok().filter(|it| 0 < *it))?,
@@ -170,13 +166,6 @@ fn line_of_route(table: &toml::Table) -> Option<String> {
     Some(words?.join(" "))
 }
 
-/// Writes `[gateway.enforce]` as a line a rule.
-pub(super) fn lines_of_rules(value: &toml::Value) -> Option<String> {
-    let lines: Option<Vec<String>> =
-        value.as_table()?.iter().map(|(rule, it)| it.as_str().map(|it| format!("{rule} {it}"))).collect();
-    Some(lines?.join("\n"))
-}
-
 fn routes_of(text: &str, mode: Mode, threshold: u32) -> Option<Vec<RouteSettings>> {
     let routes: Option<Vec<_>> = lines(text).map(|it| route_of(it, mode, threshold)).collect();
     routes.filter(|it| it.len() <= ROUTES_MAX)
@@ -200,21 +189,8 @@ fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
     (!route.upstreams.is_empty()).then_some(route)
 }
 
-fn rules_of(text: &str) -> Option<BTreeMap<String, Enforcement>> {
-    let rule = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (rule, measure, time) =
-            (words.next()?, Measure::from_word(words.next()?)?, units::duration(words.next()?)?);
-        let is_whole = words.next().is_none() && !time.is_zero();
-        is_whole.then(|| (rule.to_owned(), Enforcement { measure, time }))
-    };
-    lines(text).map(rule).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn config_of(text: &str) -> Result<Option<GatewayConfig>, String> {
@@ -244,16 +220,12 @@ mod tests {
             upstream = ["https://app:8443"]
             mode = "block"
             threshold = 7
-            [gateway.enforce]
-            bruteforce = "block 1h"
         "#;
         let config = config_of(text).unwrap().unwrap();
         let routes = &config.settings.policy.routes;
         let shown = |it: &RouteSettings| (it.host.clone(), it.path.clone(), it.mode, it.threshold, it.upstreams.len());
         assert_eq!(shown(&routes[0]), (Some("shop.example".to_owned()), "/api".to_owned(), Mode::Block, 7, 1));
         assert_eq!(shown(&routes[1]), (None, "/".to_owned(), Mode::Throttle, 5, 2));
-        let expected = Enforcement { measure: Measure::Block, time: Duration::from_secs(3600) };
-        assert_eq!(config.settings.policy.enforce["bruteforce"], expected);
         assert_eq!(config.settings.trusted, [Network::parse("10.0.0.0/8").unwrap()]);
     }
 
@@ -299,8 +271,6 @@ mod tests {
         check_refused("authz_path = \"authz\"", "authz_path");
         check_refused("routes = [{ path = \"/\" }]", "routes");
         check_refused("routes = [{ upstream = [\"http://a\"], colour = \"red\" }]", "routes");
-        check_refused("enforce = { bruteforce = \"block\" }", "enforce");
-        check_refused("enforce = { bruteforce = \"kill 1h\" }", "enforce");
         check_refused("crs_paranoia = 5", "crs_paranoia");
         check_refused("crs_threshold = 0", "crs_threshold");
         check_refused("crs_exclude = [\"942199-942100\"]", "crs_exclude");

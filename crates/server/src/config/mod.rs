@@ -2,6 +2,7 @@
 //!
 //! A resolved [`Config`] is complete and cannot be wrong. A complaint names the key, the value and what would do.
 
+pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 
@@ -73,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) head_timeout: Duration,
     pub(crate) anonymous_rate: f64,
     pub(crate) is_json_log: bool,
+    /// What holds decisions back.
+    pub(crate) decisions: decisions::DecisionsConfig,
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
 }
@@ -163,8 +166,9 @@ impl Raw {
                 texts.ok_or_else(complaint)?.join("\n")
             }
             (Kind::Routes, _) => gateway::lines_of_routes(value).ok_or_else(complaint)?,
-            (Kind::Enforce, _) => gateway::lines_of_rules(value).ok_or_else(complaint)?,
-            (Kind::Flag | Kind::Count, _) => return Err(complaint()),
+            (Kind::Percent, toml::Value::Integer(it)) => it.to_string(),
+            (Kind::Percent, toml::Value::Float(it)) => it.to_string(),
+            (Kind::Flag | Kind::Count | Kind::Percent, _) => return Err(complaint()),
             (_, toml::Value::String(it)) => it.clone(),
             _ => return Err(complaint()),
         };
@@ -282,6 +286,7 @@ impl Raw {
             head_timeout: duration("limits.head_timeout")?,
             anonymous_rate: self.get("limits.anonymous_rate", units::rate)?,
             is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
+            decisions: self.decisions()?,
             gateway: self.gateway()?,
         };
         if !listen.ip().is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
@@ -319,7 +324,7 @@ impl Raw {
             let (text, origin) = self.text(key.path);
             let value = match key.kind {
                 Kind::Flag | Kind::Count if !text.is_empty() => text.to_owned(),
-                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce | Kind::Exclusions => {
+                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Exclusions => {
                     format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
                 }
                 // It may hold a password.

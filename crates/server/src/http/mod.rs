@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod except;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod idle;
 pub(crate) mod listener;
