@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use model::decision::{Decision, Standing};
+use model::time::Timestamp;
 
 use crate::failure::Failure;
 
@@ -55,12 +56,22 @@ pub(crate) fn print_decisions(decisions: &[Decision]) {
     let _ = out.flush();
 }
 
+/// A time without the fraction of its second, for people.
+pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp(time.0 - time.0.rem_euclid(1_000_000_000))
+}
+
+/// The same for a time that is text; what is none stays as it is.
+pub(crate) fn shown_time(text: &str) -> String {
+    Timestamp::from_rfc3339(text).map_or_else(|| line(text), |it| whole_seconds(it).to_string())
+}
+
 fn decision_line(decision: &Decision) -> String {
     let (measure, target) = (decision.measure.as_str(), line(&decision.target.to_string()));
     if let Some(ended) = &decision.ended {
         return format!("[DECISION] {measure} of {target} ended by {}", line(&ended.actor));
     }
-    let (until, reason) = (decision.expires_at, line(&decision.reason));
+    let (until, reason) = (whole_seconds(decision.expires_at), line(&decision.reason));
     match decision.standing {
         Standing::InForce => format!("[DECISION] {measure} {target} until {until}: {reason}"),
         Standing::DryRun => format!("[DECISION] dry run: would {measure} {target} until {until}: {reason}"),
