@@ -6,6 +6,7 @@
 
 pub mod files;
 pub mod frame;
+mod group;
 pub mod index;
 mod read;
 mod recover;
@@ -27,6 +28,7 @@ use model::time::Timestamp;
 
 use self::files::{File, Files};
 use self::frame::{Framer, Salt};
+use self::group::GroupCache;
 use self::index::{Index, IndexFile, Summary};
 use self::read::empty_at;
 use self::recover::{add_damage, begins_whole, open_segment, recall, remove_orphans, summary_of, walk_segment};
@@ -65,6 +67,8 @@ pub struct EmbeddedLog {
     checked: Mutex<HashSet<Sequence>>,
     /// The indexes that are being written.
     sealing: Mutex<BTreeMap<Sequence, thread::JoinHandle<()>>>,
+    /// The groups that were read last.
+    groups: GroupCache,
     grown: Condvar,
 }
 
@@ -164,6 +168,7 @@ impl EmbeddedLog {
             state: Mutex::new(state),
             checked: Mutex::default(),
             sealing: Mutex::default(),
+            groups: GroupCache::default(),
             grown: Condvar::new(),
         };
         Ok(log)

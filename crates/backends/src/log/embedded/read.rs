@@ -8,9 +8,10 @@ use model::place::{Position, Sequence};
 use super::super::{LogError, ReadBlock, Search};
 use super::files::{File, Memory};
 use super::frame::Salt;
+use super::group::PackedGroup;
 use super::index::{Group, IndexFile, Summary};
 use super::recover::walk_segment;
-use super::segment::{index_name_of, name_of, read_group};
+use super::segment::{index_name_of, name_of};
 use super::write::write_index;
 use super::{EmbeddedLog, io_error, locked};
 
@@ -39,16 +40,18 @@ pub(super) fn empty_at(position: Position) -> ReadBlock {
 impl EmbeddedLog {
     /// Reads the block that holds `from`, or the next one where damage took it; an empty one at the end.
     pub(super) fn read_from_files(&self, from: Position) -> Result<ReadBlock, LogError> {
+        if let Some(block) = self.groups.block_at(from) {
+            return Ok(block);
+        }
         let mut from = from;
         loop {
             let Some(place) = self.place_of(from)? else { return Ok(empty_at(from)) };
             let name = name_of(place.first);
-            let blocks = match &place.group {
-                Some(group) => read_group(place.file.as_ref(), group, place.salt).map_err(io_error("read", &name))?,
-                None => Vec::new(),
-            };
-            if let Some(block) = blocks.into_iter().find(|it| from < it.next()) {
-                return Ok(block);
+            if let Some(group) = &place.group {
+                let read = self.groups.load(place.file.as_ref(), group, place.salt, from);
+                if let Some(block) = read.map_err(io_error("read", &name))? {
+                    return Ok(block);
+                }
             }
             // Damage took what should be here: go on behind it.
             from = Position(place.group.map_or(place.end, |it| it.end().max(from.0 + 1)));
@@ -158,21 +161,19 @@ impl EmbeddedLog {
         active.into_iter().chain(sealed).collect()
     }
 
-    /// Reads the records of a group of a segment.
-    pub(super) fn blocks_of(
-        &self,
-        first: Sequence,
-        file: &dyn File,
-        group: &Group,
-    ) -> Result<Vec<ReadBlock>, LogError> {
+    /// Reads a group of a segment.
+    pub(super) fn packed(&self, first: Sequence, file: &dyn File, group: &Group) -> Result<PackedGroup, LogError> {
         let salt = {
             let state = locked(&self.state);
             let active = state.active.as_ref().filter(|it| it.first == first).map(|it| it.salt);
             active.or_else(|| state.sealed.iter().find(|it| it.first == first).map(|it| it.salt))
         };
         // A segment that retention took meanwhile has nothing to tell.
-        let Some(salt) = salt else { return Ok(Vec::new()) };
-        read_group(file, group, salt).map_err(io_error("read", &name_of(first)))
+        let mut packed = PackedGroup::default();
+        if let Some(salt) = salt {
+            packed.load(file, group, salt).map_err(io_error("read", &name_of(first)))?;
+        }
+        Ok(packed)
     }
 
     pub(super) fn file_of(&self, first: Sequence) -> Result<Arc<dyn File>, LogError> {

@@ -91,4 +91,32 @@ fn a_segment_whose_head_is_lost_is_read_all_the_same() {
     assert!(log.find(EventId(4)).unwrap().is_some());
 }
 
+/// What reading `records` single appends from the files costs, in unpacked frames.
+fn frames_unpacked(folder: &tempfile::TempDir, records: u64) -> u64 {
+    let log = open(folder);
+    let before = frame::UNPACKED.with(std::cell::Cell::get);
+    let (mut at, mut seen) = (log.start(PartitionId(0)), 0);
+    loop {
+        let block = log.read(PartitionId(0), at).unwrap();
+        if block.is_empty() {
+            break;
+        }
+        seen += block.records(at).filter(|it| it.kind == RecordKind::Event).count() as u64;
+        at = block.next();
+    }
+    assert_eq!(seen, records);
+    frame::UNPACKED.with(std::cell::Cell::get) - before
+}
+
+#[test]
+fn a_log_read_from_its_files_unpacks_each_frame_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(&folder);
+    for number in 0..3000 {
+        log.append(PartitionId(0), &mut event(number), Timestamp(1)).unwrap();
+    }
+    drop(log);
+    assert_eq!(frames_unpacked(&folder, 3000), 3000);
+}
+
 super::super::conformance::suite!(|folder| super::open(folder));
