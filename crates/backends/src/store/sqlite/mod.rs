@@ -121,8 +121,8 @@ impl Store for SqliteStore {
         Ok(committed)
     }
 
-    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
-        alerts::list(&*self.connections.reader()?, query)
+    fn list(&self, query: &AlertQuery, see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError> {
+        alerts::list(&*self.connections.reader()?, query, see)
     }
 
     fn alert(&self, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
@@ -217,9 +217,6 @@ impl Store for SqliteStore {
     }
 
     fn is_available(&self) -> bool {
-        let answer = || -> Result<i64, StoreError> {
-            Ok(self.connections.reader()?.query_row("SELECT count(*) FROM partitions", [], |row| row.get(0))?)
-        };
-        answer().is_ok()
+        self.connections.is_answering()
     }
 }
