@@ -11,7 +11,7 @@ use super::frame::Salt;
 use super::group::PackedGroup;
 use super::index::{Group, IndexFile, Summary};
 use super::recover::walk_segment;
-use super::segment::{index_name_of, name_of};
+use super::segment::{Bounds, index_name_of, name_of};
 use super::write::write_index;
 use super::{EmbeddedLog, io_error, locked};
 
@@ -54,37 +54,34 @@ impl EmbeddedLog {
                 }
             }
             // Damage took what should be here: go on behind it.
-            from = Position(place.group.map_or(place.end, |it| it.end().max(from.0 + 1)));
+            from = Position(place.group.map_or(place.end, |it| it.end()));
         }
     }
 
-    /// Finds the group of frames that holds `from`, in the segment that holds it or else the next; `None` at the end.
+    /// Finds the group of frames that holds `from`, or else the next one, in the segment that holds it or else the next;
+    /// `None` at the end.
     fn place_of(&self, from: Position) -> Result<Option<Place>, LogError> {
         let (first, end, salt) = {
             let state = locked(&self.state);
-            if let Some(active) = &state.active
-                && active.first.0 <= from.0
-            {
-                let group = active
-                    .index
-                    .group_of(Sequence(from.0))
-                    .and_then(|it| active.index.groups.get(it as usize))
-                    .copied();
-                return Ok((from.0 < state.end).then(|| Place {
-                    first: active.first,
-                    file: active.file.clone(),
-                    group,
-                    end: state.end,
-                    salt: active.salt,
-                }));
+            let sealed = state.sealed.iter().find(|it| from.0 < it.summary.end);
+            match (sealed, &state.active) {
+                (Some(sealed), _) => (sealed.first, sealed.summary.end, sealed.salt),
+                (None, Some(active)) if from.0 < state.end => {
+                    let group = active.index.group_from(from).and_then(|it| active.index.groups.get(it as usize));
+                    return Ok(Some(Place {
+                        first: active.first,
+                        file: active.file.clone(),
+                        group: group.copied(),
+                        end: state.end,
+                        salt: active.salt,
+                    }));
+                }
+                _ => return Ok(None),
             }
-            let Some(sealed) = state.sealed.iter().find(|it| from.0 < it.summary.end) else { return Ok(None) };
-            (sealed.first, sealed.summary.end, sealed.salt)
         };
-        let from = Position(from.0.max(first.0));
         let file = self.file_of(first)?;
         let group = match self.index_of(first)? {
-            Some(index) => index_group(first, &index, |it| it.group_of(Sequence(from.0)))?,
+            Some(index) => index_group(first, &index, |it| it.group_from(from))?,
             None => None,
         };
         Ok(Some(Place { first, file, group, end, salt }))
@@ -101,7 +98,12 @@ impl EmbeddedLog {
             locked(&self.checked).insert(first);
             return Ok(Some(index));
         }
-        let mut walked = match walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}) {
+        let mut walked = match walk_segment(
+            self.files.as_ref(),
+            first,
+            Bounds { limit: Some(Sequence(end)), ..Bounds::default() },
+            |_| {},
+        ) {
             Ok((_, walked)) => walked,
             Err(_) if self.end_of(first).is_none() => return Ok(None),
             Err(error) => return Err(error),

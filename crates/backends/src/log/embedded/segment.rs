@@ -5,7 +5,7 @@
 //! frames until the end of what was written, then zeros or what a crash left
 //! ```
 
-use model::place::Sequence;
+use model::place::{Position, Sequence};
 use model::time::Timestamp;
 
 use super::files::{File, Files, read_whole};
@@ -111,13 +111,21 @@ pub struct Walk {
     pub salt: Salt,
 }
 
-/// Walks over the frames of a segment, calling `see` for each; what is behind `limit` (the first number of the next
-/// segment) was never acknowledged and is passed over.
+/// What is known of a segment from elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// The first number of the next segment; what is behind it was never acknowledged and is passed over.
+    pub limit: Option<Sequence>,
+    /// Everything before this position was synced, as whoever read it says.
+    pub synced: Position,
+}
+
+/// Walks over the frames of a segment, calling `see` for each.
 pub fn walk(
     bytes: &[u8],
     head: &SegmentHead,
     name: &str,
-    limit: Option<Sequence>,
+    bounds: Bounds,
     mut see: impl FnMut(&Head, &ReadBlock),
 ) -> Walk {
     let (salt, end_offset) = (head.salt, HEAD_BYTES as u64);
@@ -125,12 +133,13 @@ pub fn walk(
     let (mut at, mut unpacker) = (HEAD_BYTES, Unpacker::default());
     while at < bytes.len() {
         let Some((start, frame_head, block)) = next_frame(bytes, at, found.end, salt, &mut unpacker) else { break };
-        if limit.is_some_and(|it| it <= frame_head.first) {
+        if bounds.limit.is_some_and(|it| it <= frame_head.first) {
             break;
         }
         let missing = frame_head.first.0 - found.end;
         let is_gap = at < start || 0 < missing;
-        if is_gap && limit.is_none() && frame_head.continues() && !begins_later(bytes, start, &frame_head, salt) {
+        let is_known = bounds.limit.is_some() || frame_head.first.0 < bounds.synced.0;
+        if is_gap && !is_known && frame_head.continues() && !begins_later(bytes, start, &frame_head, salt) {
             break;
         }
         if at < start {
