@@ -85,11 +85,19 @@ impl Core {
             last_used_at: None,
         };
         let failed = |error: backends::store::StoreError| unusable(self.folder.path(), &error);
+        let known = self.store.keys().map_err(failed)?;
         if let Some(secret) = environment {
-            self.store.put_key(&key(secret)).map_err(failed)?;
+            let wanted = key(secret);
+            let is_same = |it: &Key| {
+                (&it.name, it.scope, it.digest, it.expires_at) == (&wanted.name, wanted.scope, wanted.digest, None)
+            };
+            // One that is there already needs no room on a disk that may be full.
+            if !known.iter().any(is_same) {
+                self.store.put_key(&wanted).map_err(failed)?;
+            }
             return Ok(AdminKey::OfEnvironment);
         }
-        if self.store.keys().map_err(failed)?.iter().any(|it| it.scope == Scope::Admin) {
+        if known.iter().any(|it| it.scope == Scope::Admin) {
             return Ok(AdminKey::Known);
         }
         let secret = format!("bz_{}", random_secret().map_err(|it| Failure::failed(it.to_string()))?);

@@ -101,7 +101,7 @@ impl Folder {
         File::open(&self.path).map_err(|it| unusable(&self.path, &it))
     }
 
-    /// Writes a file that only we can read, whole or not at all.
+    /// Writes a file that only we can read, whole or not at all; nothing stays behind when it fails.
     pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
         let temporary = path.with_extension("tmp");
         let write = || {
@@ -111,6 +111,26 @@ impl Folder {
             file.sync_all()?;
             fs::rename(&temporary, path)
         };
-        write().map_err(|it| unusable(path, &it))
+        write().map_err(|it| {
+            let _ = fs::remove_file(&temporary);
+            unusable(path, &it)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        // A folder of that name cannot be replaced by a file.
+        let path = folder.path().join("url");
+        fs::create_dir(&path).expect("it is ours");
+        assert!(Folder::write_private(&path, "x").is_err());
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).expect("it is ours").flatten().map(|it| it.file_name()).collect();
+        assert_eq!(left, ["url"]);
     }
 }

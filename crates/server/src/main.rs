@@ -6,6 +6,7 @@ mod config;
 mod core;
 mod failure;
 mod folder;
+mod greeting;
 mod http;
 mod proxy;
 mod ruleset;

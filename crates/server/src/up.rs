@@ -1,7 +1,6 @@
 //! Assembly: the parts joined, the roles started, and everything ended in order.
 
 use std::future::Future;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -28,12 +27,12 @@ use sources::sink::Sink;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use web::route::Caller;
 
 use crate::config::Config;
-use crate::core::{AdminKey, Core, admin_key_of_environment};
+use crate::core::{Core, admin_key_of_environment};
 use crate::failure::Failure;
-use crate::folder::{Folder, SOCKET};
+use crate::folder::SOCKET;
+use crate::greeting::{greet, print_alerts};
 use crate::http::auth::Auth;
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
@@ -42,7 +41,7 @@ use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
 use crate::proxy::Proxy;
 use crate::ruleset::{Selection, Shelf};
-use crate::{terminal, upkeep};
+use crate::upkeep;
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -282,9 +281,9 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
-    let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
+    let serving = runtime.spawn(serve(listener, tls.clone(), service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
-    greet(&config, &assembly, &admin_key, address)?;
+    greet(&config, &assembly, &admin_key, address, tls.as_ref().and_then(|it| it.host()))?;
     assembly.console.set_ready(true);
     runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
 
@@ -475,59 +474,4 @@ fn reload_rules(
     loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     loaded.refused.store(0, Ordering::Relaxed);
     Some(rules)
-}
-
-/// Prints each new alert in a line of its own.
-fn print_alerts(alerts: &[Alert]) {
-    let mut out = std::io::stdout().lock();
-    for alert in alerts {
-        let line = format!(
-            "[ALERT] {} detected from {}",
-            terminal::line(&alert.title),
-            terminal::line(&alert.entity.to_string())
-        );
-        // A terminal that is gone must not stop detection.
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
-}
-
-/// Says where everything is.
-fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: SocketAddr) -> Result<(), Failure> {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
-    // An owner always gets one.
-    let made = assembly.auth.make_link(&Caller::Owner, &hyper::HeaderMap::new(), now());
-    let token = made.map_err(|it| Failure::failed(format!("{it:#}")))?.unwrap_or_default();
-    let key_file = config.data.join("admin.key");
-    let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
-    if let AdminKey::Made(secret) = admin_key {
-        lines.push(format!("The key it made, also in {}: {secret}", key_file.display()));
-    }
-    lines.push(format!("Open the page, within 10 minutes, once: {url}/login/{token}"));
-    let key = match admin_key {
-        AdminKey::OfEnvironment => format!("${}", crate::core::ADMIN_KEY_VARIABLE),
-        _ if !key_file.exists() => "$KEY".to_owned(),
-        _ => format!("$(cat '{}')", key_file.display()),
-    };
-    if key == "$KEY" {
-        lines.push(format!(
-            "{} is gone, so you hold the key. Another, as $KEY: KEY=$(bartizan key create --data '{}' --name NAME --scope ingest)",
-            key_file.display(),
-            config.data.display()
-        ));
-    }
-    lines.push(format!(
-        "Send a log: curl -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
-         -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
-        now()
-    ));
-    if let Some(gateway) = &config.gateway {
-        lines.push(format!("The gateway takes requests at {}", gateway.url()));
-    }
-    lines.push(format!("listening on {url}"));
-    let mut out = std::io::stdout().lock();
-    let written = lines.iter().try_for_each(|it| writeln!(out, "{it}")).and_then(|()| out.flush());
-    written.map_err(|it| Failure::failed(format!("stdout cannot be written: {it}")))
 }
