@@ -412,9 +412,9 @@ async fn live(
                 }
             }
             _ = prune.tick() => {
-                let (store, keep) = (assembly.core.store.clone(), config.keep_closed);
+                let (store, keep, warn_bytes) = (assembly.core.store.clone(), config.keep_closed, config.store_warn_bytes);
                 // What could not be pruned is pruned the next time.
-                let _ = tokio::task::spawn_blocking(move || prune_all(store.as_ref(), keep)).await;
+                let _ = tokio::task::spawn_blocking(move || look_after(store.as_ref(), keep, warn_bytes)).await;
             }
         }
     }
@@ -426,7 +426,17 @@ async fn live(
     });
 }
 
-fn prune_all(store: &dyn Store, keep: Duration) {
+/// Prunes, and warns of a store that is large all the same: open alerts are kept until somebody closes them.
+fn look_after(store: &dyn Store, keep: Duration, warn_bytes: u64) {
+    if let Ok(size_bytes) = store.size_bytes()
+        && warn_bytes < size_bytes
+    {
+        tracing::warn!(
+            size_bytes,
+            warn_bytes,
+            "The store is larger than `store.warn_size`: close alerts, or give keys that send findings a rate"
+        );
+    }
     while store.prune(now(), keep, PRUNE_ROWS).is_ok_and(|it| it == PRUNE_ROWS) {}
 }
 

@@ -414,6 +414,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn prune(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<usize, StoreError>;
 
+    /// How many bytes the store takes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn size_bytes(&self) -> Result<u64, StoreError>;
+
     /// Whether the store answers. It says so however many questions wait.
     fn is_available(&self) -> bool;
 }

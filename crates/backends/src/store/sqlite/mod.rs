@@ -216,6 +216,12 @@ impl Store for SqliteStore {
         Ok(alerts + tokens)
     }
 
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: i64 = self.connections.reader()?.query_row(sql, [], |row| row.get(0))?;
+        Ok(bytes.cast_unsigned())
+    }
+
     fn is_available(&self) -> bool {
         self.connections.is_answering()
     }
