@@ -284,6 +284,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let serving = runtime.spawn(serve(listener, tls.clone(), service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     greet(&config, &assembly, &admin_key, address, tls.as_ref().and_then(|it| it.host()))?;
+    assembly.core.folder.keep_reserve();
     assembly.console.set_ready(true);
     runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
 
@@ -412,6 +413,7 @@ async fn live(
                 }
             }
             _ = prune.tick() => {
+                assembly.core.folder.keep_reserve();
                 let (store, keep, warn_bytes) = (assembly.core.store.clone(), config.keep_closed, config.store_warn_bytes);
                 // What could not be pruned is pruned the next time.
                 let _ = tokio::task::spawn_blocking(move || look_after(store.as_ref(), keep, warn_bytes)).await;
