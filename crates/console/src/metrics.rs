@@ -39,6 +39,7 @@ struct Measured {
     queue: (usize, usize),
     queued: BTreeMap<String, Queued>,
     log_bytes: u64,
+    store_bytes: Option<u64>,
     damage: Damage,
     resident_bytes: Option<u64>,
     now: Timestamp,
@@ -59,6 +60,7 @@ fn measure(state: &Console) -> Measured {
         queue: state.ingest.depth(),
         queued: state.ingest.queued(),
         log_bytes: state.log.size_bytes(),
+        store_bytes: state.store.size_bytes().ok(),
         damage: state.log.damage(),
         resident_bytes: resident_bytes(),
         now: Console::now(),
@@ -99,6 +101,9 @@ fn intake(page: &mut Exposition, measured: &Measured) {
     page.single("bartizan_ingest_queue_bytes", "gauge", "Bytes that wait to be written.", measured.queue.1);
     waiting(page, measured);
     page.single("bartizan_log_size_bytes", "gauge", "The size of the log.", measured.log_bytes);
+    if let Some(bytes) = measured.store_bytes {
+        page.single("bartizan_store_size_bytes", "gauge", "The size of the store.", bytes);
+    }
     let damaged = "Places of the log that cannot be read.";
     page.single("bartizan_log_damaged_places", "gauge", damaged, measured.damage.damaged_places);
 }
@@ -333,6 +338,7 @@ mod tests {
             queue: (1, 2),
             queued,
             log_bytes: 3,
+            store_bytes: Some(5),
             damage,
             resident_bytes: Some(4096),
             now: Timestamp(10_000_000_000),

@@ -9,6 +9,7 @@ mod crs;
 mod exceptions;
 mod failure;
 mod folder;
+mod greeting;
 mod history;
 mod http;
 mod own_addresses;

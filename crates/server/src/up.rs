@@ -1,7 +1,6 @@
 //! Assembly: the parts joined, the roles started, and everything ended in order.
 
 use std::future::Future;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,12 +26,12 @@ use sources::sink::Sink;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use web::route::Caller;
 
 use crate::config::Config;
-use crate::core::{AdminKey, Core, admin_key_of_environment};
+use crate::core::{Core, admin_key_of_environment};
 use crate::failure::Failure;
-use crate::folder::{Folder, SOCKET};
+use crate::folder::SOCKET;
+use crate::greeting::{Places, greet, print_alerts};
 use crate::http::auth::Auth;
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
@@ -43,7 +42,7 @@ use crate::http::{except, explain};
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::status::{StatusParts, status_source};
-use crate::{terminal, upkeep};
+use crate::upkeep;
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -262,10 +261,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
-    let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
+    let serving = runtime.spawn(serve(listener, tls.clone(), service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
-    greet(&config, &assembly, &admin_key, address, gateway_url)?;
+    let host = tls.as_ref().and_then(|it| it.host());
+    greet(&config, &assembly, &admin_key, Places { address, host, gateway: gateway_url })?;
+    assembly.core.folder.keep_reserve();
     assembly.console.set_ready(true);
     let in_force = InForce { selection, shelf, rules, actions, gateway };
     runtime.block_on(live(&config, &assembly, in_force, &stop, signals));
@@ -414,9 +415,10 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
                 }
             }
             _ = prune.tick() => {
-                let (store, keep) = (assembly.core.store.clone(), config.keep_closed);
+                assembly.core.folder.keep_reserve();
+                let (store, keep, warn_bytes) = (assembly.core.store.clone(), config.keep_closed, config.store_warn_bytes);
                 // What could not be pruned is pruned the next time.
-                let _ = tokio::task::spawn_blocking(move || prune_all(store.as_ref(), keep)).await;
+                let _ = tokio::task::spawn_blocking(move || look_after(store.as_ref(), keep, warn_bytes)).await;
             }
         }
     }
@@ -428,7 +430,17 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
     });
 }
 
-fn prune_all(store: &dyn Store, keep: Duration) {
+/// Prunes, and warns of a store that is large all the same: open alerts are kept until somebody closes them.
+fn look_after(store: &dyn Store, keep: Duration, warn_bytes: u64) {
+    if let Ok(size_bytes) = store.size_bytes()
+        && warn_bytes < size_bytes
+    {
+        tracing::warn!(
+            size_bytes,
+            warn_bytes,
+            "The store is larger than `store.warn_size`: close alerts, or give keys that send findings a rate"
+        );
+    }
     while store.prune(now(), keep, PRUNE_ROWS).is_ok_and(|it| it == PRUNE_ROWS) {}
 }
 
@@ -478,65 +490,4 @@ fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Ar
         gateway.except(rules.exceptions().clone());
     }
     Some(rules)
-}
-
-/// Prints each new alert in a line of its own.
-fn print_alerts(alerts: &[Alert]) {
-    let mut out = std::io::stdout().lock();
-    for alert in alerts {
-        let line = format!(
-            "[ALERT] {} detected from {}",
-            terminal::line(&alert.title),
-            terminal::line(&alert.entity.to_string())
-        );
-        // A terminal that is gone must not stop detection.
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
-}
-
-/// Says where everything is.
-fn greet(
-    config: &Config,
-    assembly: &Assembly,
-    admin_key: &AdminKey,
-    address: SocketAddr,
-    gateway_url: Option<&str>,
-) -> Result<(), Failure> {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
-    // An owner always gets one.
-    let made = assembly.auth.make_link(&Caller::Owner, &hyper::HeaderMap::new(), now());
-    let token = made.map_err(|it| Failure::failed(format!("{it:#}")))?.unwrap_or_default();
-    let key_file = config.data.join("admin.key");
-    let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
-    if let AdminKey::Made(secret) = admin_key {
-        lines.push(format!("The key it made, also in {}: {secret}", key_file.display()));
-    }
-    lines.push(format!("Open the page, within 10 minutes, once: {url}/login/{token}"));
-    let key = match admin_key {
-        AdminKey::OfEnvironment => format!("${}", crate::core::ADMIN_KEY_VARIABLE),
-        _ if !key_file.exists() => "$KEY".to_owned(),
-        _ => format!("$(cat '{}')", key_file.display()),
-    };
-    if key == "$KEY" {
-        lines.push(format!(
-            "{} is gone, so you hold the key. Another, as $KEY: KEY=$(bartizan key create --data '{}' --name NAME --scope ingest)",
-            key_file.display(),
-            config.data.display()
-        ));
-    }
-    lines.push(format!(
-        "Send a log: curl -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
-         -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
-        now()
-    ));
-    if let Some(url) = gateway_url {
-        lines.push(format!("The gateway takes requests at {url}"));
-    }
-    lines.push(format!("listening on {url}"));
-    let mut out = std::io::stdout().lock();
-    let written = lines.iter().try_for_each(|it| writeln!(out, "{it}")).and_then(|()| out.flush());
-    written.map_err(|it| Failure::failed(format!("stdout cannot be written: {it}")))
 }

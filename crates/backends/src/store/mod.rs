@@ -293,12 +293,28 @@ pub trait Store: DecisionStore + Send + Sync + 'static {
     /// outbox tells of an alert that is neither stored nor in the commit; [`StoreError::Unavailable`].
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError>;
 
-    /// Returns alerts, newest `last_seen` first.
+    /// Calls `see` for the alerts that are asked for, newest `last_seen` first, until it breaks.
+    ///
+    /// All are as they were at one moment. One is in memory at a time; `see` must not take long.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError>;
+    fn list(&self, query: &AlertQuery, see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError>;
+
+    /// Returns alerts, newest `last_seen` first: what [`Self::list`] shows, all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
+        let mut alerts = Vec::new();
+        self.list(query, &mut |it| {
+            alerts.push(it);
+            ControlFlow::Continue(())
+        })?;
+        Ok(alerts)
+    }
 
     /// Returns one alert.
     ///
@@ -407,6 +423,13 @@ pub trait Store: DecisionStore + Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn prune(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<usize, StoreError>;
 
-    /// Whether the store answers.
+    /// How many bytes the store takes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn size_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Whether the store answers. It says so however many questions wait.
     fn is_available(&self) -> bool;
 }

@@ -102,6 +102,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("log.keep_size", Kind::Size, "20GiB", "how much is kept at most"),
     key("store.url", Kind::Url, "", "reserved: this version keeps alerts in the data folder and refuses a value"),
     key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept, from their last change on"),
+    key("store.warn_size", Kind::Size, "10GiB", "the size of the store above which the log warns; nothing is removed"),
     key("detection.lateness", Kind::Duration, "120s", "how late an event may be for a window"),
     key("detection.first_match", Kind::Flag, "false", "whether the first single-event rule that fires ends the list"),
     key("detection.keys_max", Kind::Count, "65536", "how many keys a rule keeps windows of"),

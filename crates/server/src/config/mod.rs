@@ -66,6 +66,7 @@ pub(crate) struct Config {
     pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
     pub(crate) keep_closed: Duration,
+    pub(crate) store_warn_bytes: u64,
     pub(crate) lateness: Duration,
     pub(crate) is_first_match: bool,
     pub(crate) bounds: detection::window::table::Bounds,
@@ -270,6 +271,7 @@ impl Raw {
                 keep_age: duration("log.keep_age")?,
             },
             keep_closed: duration("store.keep_closed")?,
+            store_warn_bytes: size("store.warn_size")?,
             lateness: duration("detection.lateness")?,
             is_first_match: flag("detection.first_match")?,
             bounds: detection::window::table::Bounds {

@@ -57,7 +57,7 @@ macro_rules! suite {
                     a_key_tells_when_it_was_last_used
                     a_token_works_until_it_expires
                     a_token_is_taken_once
-                    an_open_store_is_available;
+                    an_open_store_is_available_and_has_a_size;
                 lives:
                     a_life_is_kept_with_who_gave_it
                     a_closed_alert_that_grows_stays_closed_and_counts

@@ -1,6 +1,7 @@
 //! The alerts: how a commit stores them and how a list asks for them.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use model::alert::{Alert, AlertStatus};
 use model::id::AlertId;
@@ -131,7 +132,12 @@ pub(super) fn by_id(
     limit: usize,
 ) -> Result<Vec<StoredAlert>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
-    collect(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)])
+    let mut found = Vec::new();
+    each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)], &mut |it| {
+        found.push(it);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
 }
 
 /// Reads the ids from `first` to `last`, by rising id.
@@ -151,20 +157,30 @@ pub(super) fn ids(
     Ok(found)
 }
 
-/// Reads the alerts that are asked for.
-pub(super) fn list(connection: &Connection, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
+/// Shows the alerts that are asked for to `see`, until it breaks.
+pub(super) fn list(
+    connection: &Connection,
+    query: &AlertQuery,
+    see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let (sql, values) = select(query);
-    collect(connection, &sql, values)
+    each(connection, &sql, values, see)
 }
 
-fn collect(connection: &Connection, sql: &str, values: Vec<Value>) -> Result<Vec<StoredAlert>, StoreError> {
+fn each(
+    connection: &Connection,
+    sql: &str,
+    values: Vec<Value>,
+    see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(read(row)?);
+        if see(read(row)?).is_break() {
+            break;
+        }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Writes the statement for a query, with its values.

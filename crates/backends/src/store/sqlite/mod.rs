@@ -124,8 +124,8 @@ impl Store for SqliteStore {
         Ok(committed)
     }
 
-    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
-        alerts::list(&*self.connections.reader()?, query)
+    fn list(&self, query: &AlertQuery, see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError> {
+        alerts::list(&*self.connections.reader()?, query, see)
     }
 
     fn alert(&self, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
@@ -221,10 +221,13 @@ impl Store for SqliteStore {
         Ok(alerts + others)
     }
 
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: i64 = self.connections.reader()?.query_row(sql, [], |row| row.get(0))?;
+        Ok(bytes.cast_unsigned())
+    }
+
     fn is_available(&self) -> bool {
-        let answer = || -> Result<i64, StoreError> {
-            Ok(self.connections.reader()?.query_row("SELECT count(*) FROM partitions", [], |row| row.get(0))?)
-        };
-        answer().is_ok()
+        self.connections.is_answering()
     }
 }
