@@ -15,9 +15,10 @@ use model::place::{PartitionId, Position};
 use model::severity::Severity;
 use model::time::Timestamp;
 
+use super::outbox::{OutboxRow, Subject};
 use super::{
-    AlertCursor, AlertQuery, Commit, Committed, HISTORY_MAX, Handled, Handling, Key, Lease, OutboxRow, Scope,
-    StatusChange, Store, StoreError, StoredAlert,
+    AlertCursor, AlertQuery, Commit, Committed, HISTORY_MAX, Handled, Handling, Key, Lease, Scope, StatusChange, Store,
+    StoreError, StoredAlert,
 };
 
 const PARTITION: PartitionId = PartitionId(3);
@@ -113,7 +114,14 @@ pub(crate) fn alert(number: u64) -> Alert {
 }
 
 fn row(of: &Alert) -> OutboxRow {
-    OutboxRow { alert: of.id, destination: "slack".into(), kind: "raised".into(), payload: "{}".into() }
+    OutboxRow {
+        subject: Subject::Alert(of.id),
+        destination: "slack".into(),
+        kind: "raised".into(),
+        occurrence: 0,
+        repeat: None,
+        payload: "{}".into(),
+    }
 }
 
 fn commit(store: &impl Store, lease: &mut Lease, alerts: &[Alert]) -> Committed {
