@@ -22,6 +22,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack"]),
+    ("outbound", false, &[]),
     (
         "server",
         false,

@@ -121,7 +121,7 @@ impl Outbox for SqliteStore {
     }
 
     fn end_leases(&self) -> Result<usize, StoreError> {
-        self.write(|it| outbox::end_leases(it))
+        self.write(outbox::end_leases)
     }
 
     fn next_due(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {
