@@ -23,6 +23,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack"]),
     ("outbound", false, &[]),
+    ("notification", false, &["model", "backends", "outbound"]),
     (
         "server",
         false,
