@@ -19,6 +19,7 @@ use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
 use model::severity::Severity;
 use model::time::Timestamp;
+use notification::notifier::Notifier;
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
 use pipeline::progress::Progress;
@@ -34,6 +35,7 @@ use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::auth::Auth;
+use crate::http::deliveries::{self, Deliveries};
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
@@ -63,6 +65,8 @@ pub(crate) struct Assembly {
     pub(crate) ingest: Arc<Ingest>,
     ingest_thread: thread::JoinHandle<()>,
     pub(crate) loaded: Arc<Loaded>,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) deliveries: Arc<Deliveries>,
 }
 
 /// How many rules are in force, for the page.
@@ -105,7 +109,7 @@ impl gateway::sink::Sink for Door {
 }
 
 /// Joins the parts.
-pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure> {
+pub(crate) fn assemble(core: Core, config: &Config, notifier: Arc<Notifier>) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
@@ -113,17 +117,22 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
     let auth = Arc::new(auth);
     let loaded = Arc::new(Loaded::default());
     let in_flight = InFlight::default();
+    let deliveries = Arc::new(Deliveries::new(notifier.clone(), core.store.clone()));
     let status = status_source(StatusParts {
         progress: core.progress.clone(),
         loaded: loaded.clone(),
         in_flight: in_flight.clone(),
         snapshots: core.folder.snapshots(),
         started_at: now(),
+        deliveries: deliveries.clone(),
     });
     let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
+    let announced = notifier.clone();
+    console.announce_closed(Arc::new(move |alert: &Alert, at: Timestamp| announced.closed(alert, at)));
+    routes.extend(deliveries::routes(&deliveries));
     // Behind a proxy that speaks TLS the browser does, too.
     let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
     routes.extend(own::routes(&Arc::new(Own {
@@ -135,7 +144,7 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
     })));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight));
-    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
+    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, notifier, deliveries })
 }
 
 impl Assembly {
@@ -156,6 +165,7 @@ struct StatusParts {
     in_flight: InFlight,
     snapshots: PathBuf,
     started_at: Timestamp,
+    deliveries: Arc<Deliveries>,
 }
 
 /// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
@@ -166,7 +176,7 @@ fn snapshot_age(folder: &Path) -> Option<Duration> {
 }
 
 fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at } = parts;
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at, deliveries } = parts;
     Arc::new(move || {
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
@@ -191,6 +201,7 @@ fn status_source(parts: StatusParts) -> console::state::StatusSource {
             snapshot_age: snapshot_age(&snapshots),
             requests_in_flight: in_flight.load(Ordering::Relaxed),
             matches: done.matches,
+            deliveries: deliveries.shown(),
         }
     })
 }
@@ -214,7 +225,16 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     complaints.iter().for_each(|it| tracing::warn!("{it}"));
     let rules = Arc::new(rules);
 
+    let notifier = config.notify.notifier()?;
     let core = Core::open(&config.data, &config)?;
+    // The folder is ours: whoever held messages before is gone.
+    let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
+    if 0 < ended {
+        tracing::info!(
+            messages = ended,
+            "Messages were on their way when the process before ended; they may arrive twice"
+        );
+    }
     let proxy = config.gateway.as_ref().map(|it| Proxy::new(it, core.folder.gateway())).transpose()?;
     let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
@@ -232,9 +252,13 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
         on_raised: on_raised(proxy.as_ref()),
+        announce: {
+            let notifier = notifier.clone();
+            Arc::new(move |alert: &Alert| notifier.raised(alert))
+        },
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config)?;
+    let assembly = assemble(core, &config, notifier)?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
@@ -281,6 +305,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     if let Some(certificates) = tls.clone() {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
+    let delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
+    runtime.spawn(upkeep::tend_outbox(assembly.deliveries.clone(), config.notify.limits, stopping.clone()));
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
@@ -294,6 +320,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.block_on(async {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
+        let delivered = async {
+            for worker in delivering {
+                let _ = worker.await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, delivered).await;
         if let Some(proxying) = proxying {
             let _ = tokio::time::timeout(DRAIN, proxying).await;
         }

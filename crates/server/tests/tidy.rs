@@ -40,6 +40,8 @@ const CRATES: &[(&str, bool, &[&str])] = &[
             "sources",
             "console",
             "gateway",
+            "outbound",
+            "notification",
         ],
     ),
 ];

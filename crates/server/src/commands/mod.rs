@@ -2,11 +2,13 @@
 
 pub(crate) mod alerts;
 pub(crate) mod config;
+pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod flags;
 pub(crate) mod fsck;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub(crate) mod notify;
 pub(crate) mod quarantine;
 pub(crate) mod request;
 pub(crate) mod rules;
@@ -34,6 +36,8 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
   why           what an alert rests on, or why a request was blocked, in plain words
   export        all alerts as NDJSON or CSV
   quarantine    what could not be read: list, show, replay
+  notify        destinations of messages: list them, try one out
+  deliveries    messages that wait or are dead letters: list, replay
   login-link    a link that opens the page in a browser, once
   key           make, list and revoke access keys
   rules         check rule files; try one rule on one event
@@ -69,6 +73,8 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "why" => alerts::why(arguments),
         "export" => alerts::export(arguments),
         "quarantine" => quarantine::quarantine(arguments),
+        "notify" => notify::notify(arguments),
+        "deliveries" => deliveries::deliveries(arguments),
         "login-link" => keys::login_link(arguments),
         "key" => keys::key(arguments),
         "rules" => rules::rules(arguments),
