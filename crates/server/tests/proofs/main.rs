@@ -6,6 +6,7 @@
 mod determinism;
 mod gateway;
 mod kill;
+mod messages;
 mod overload;
 mod security;
 mod support;
