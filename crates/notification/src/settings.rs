@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::severity::Severity;
+use outbound::client::Client;
 use outbound::target::Target;
 
 use crate::route::Route;
@@ -170,10 +171,25 @@ impl<'a> Settings<'a> {
     ///
     /// # Errors
     ///
-    /// When it is missing or none.
-    pub fn target(&self, wanted: &str) -> Result<Target, SettingError> {
+    /// When it is missing, none, or one that may not be connected to.
+    pub fn target(&self, wanted: &str, client: &Client) -> Result<Target, SettingError> {
         let url = self.required_secret("url", wanted)?;
-        Target::parse(url.expose()).map_err(|it| self.wrong("url", it))
+        let target = Target::parse(url.expose()).map_err(|it| self.wrong("url", it))?;
+        self.check_host("url", &target.host, client)?;
+        Ok(target)
+    }
+
+    /// Refuses an address that could never be connected to.
+    ///
+    /// # Errors
+    ///
+    /// When it is one.
+    pub fn check_host(&self, key: &str, host: &str, client: &Client) -> Result<(), SettingError> {
+        if !client.dialer().refuses(host) {
+            return Ok(());
+        }
+        let fix = format!("leads to `{host}`, which is no public address; if it is meant, add it to `outbound.allow`");
+        Err(self.wrong(key, fix))
     }
 
     /// Reads what says who is told of what; `tells_closed` is the default of the channel.
@@ -228,6 +244,7 @@ impl<'a> Settings<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channels::samples::client;
 
     fn with<T>(values: &[(&str, &str)], read: impl Fn(&Settings<'_>) -> T) -> T {
         let values = values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -271,17 +288,17 @@ mod tests {
         refused(&[("closed", "yes")], route, "`notify.ops.closed` is `yes`, and must be true or false");
         refused(
             &[("url", "env:AWAY")],
-            |it| it.target("x"),
+            |it| it.target("x", &client()),
             "`notify.ops.url` names the variable `AWAY`, which is not set",
         );
         refused(
             &[],
-            |it| it.target("an address"),
+            |it| it.target("an address", &client()),
             "`notify.ops.url` is missing; it must be an address, `env:NAME` or `file:PATH`",
         );
         refused(
             &[("url", "ftp://secret/")],
-            |it| it.target("x"),
+            |it| it.target("x", &client()),
             "`notify.ops.url` must begin with `https://` or `http://`",
         );
     }

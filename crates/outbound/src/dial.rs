@@ -93,6 +93,12 @@ impl Dialer {
         Self { guard, resolver, bundle, tls: Arc::default() }
     }
 
+    /// Whether `host` is an address, written as such, that may not be connected to; a name is judged when it is resolved.
+    #[must_use]
+    pub fn refuses(&self, host: &str) -> bool {
+        host.parse::<IpAddr>().is_ok_and(|it| !self.guard.allows(it))
+    }
+
     /// Connects within `time`, with TLS if `is_tls`.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ struct Alertmanager {
 }
 
 pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
-    let mut target = settings.target("the address of an Alertmanager, as http://alertmanager:9093")?;
+    let mut target = settings.target("the address of an Alertmanager, as http://alertmanager:9093", client)?;
     if target.path.contains('?') {
         return Err(settings.wrong("url", "must have no query"));
     }

@@ -42,6 +42,7 @@ pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
     let usual = if security == Security::Tls { 465 } else { 587 };
     let (host, port) =
         host_and_port(text, usual).ok_or_else(|| settings.wrong("server", format!("must be {wanted}")))?;
+    settings.check_host("server", &host, client)?;
     let login = match (settings.text("username"), settings.secret("password")?) {
         (Some(name), Some(password)) => Some((name.to_owned(), password)),
         (None, None) => None,

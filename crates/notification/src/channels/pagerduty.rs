@@ -35,7 +35,7 @@ pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
         return Err(settings.wrong("routing_key", "must have 32 letters and digits"));
     }
     let target = match settings.text("url") {
-        Some(_) => settings.target("the address of the Events API")?,
+        Some(_) => settings.target("the address of the Events API", client)?,
         None => Target::parse(URL).map_err(|it| settings.wrong("url", it))?,
     };
     Ok(Arc::new(PagerDuty { target, client: client.clone(), key }))

@@ -35,7 +35,8 @@ struct Slack {
 }
 
 pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
-    let target = settings.target("the address of an incoming webhook, as https://hooks.slack.com/services/...")?;
+    let target =
+        settings.target("the address of an incoming webhook, as https://hooks.slack.com/services/...", client)?;
     let pause = settings.duration("pause", PAUSE, PAUSE_MAX)?;
     Ok(Arc::new(Slack { target, client: client.clone(), pause }))
 }

@@ -195,3 +195,41 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asserts what becomes of a reply that begins with `text`.
+    async fn check(text: &[u8], expected: Result<u16, &str>) {
+        let (stream, mut server) = tokio::io::duplex(1 << 20);
+        server.write_all(text).await.unwrap();
+        drop(server);
+        let mut session = Session { stream: Box::new(stream), rest: Vec::new() };
+        let read = session.read().await.map(|it| it.code);
+        assert_eq!(read.as_ref().map_err(|it| it.reason.as_str()), expected.as_ref().map_err(|it| *it));
+    }
+
+    #[tokio::test]
+    async fn a_reply_has_a_code_and_an_end() {
+        for text in ["250 OK\r\n", "250\r\n", "250-one\r\n250-two\r\n250 three\r\n", "250 \n"] {
+            check(text.as_bytes(), Ok(250)).await;
+        }
+        check(b"250 \xff\xfe\r\n", Ok(250)).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_none_is_refused_and_never_too_much() {
+        let (strange, closed) = ("what answers is no mail server", "the mail server closed the connection");
+        for text in ["\r\n", "OK\r\n", "25\r\n", "+50 OK\r\n", "250_\r\n", "日本語\r\n", "HTTP/1.1 200 OK\r\n"] {
+            check(text.as_bytes(), Err(strange)).await;
+        }
+        for text in ["", "250", "250-one\r\n", "250-one\r\n250"] {
+            check(text.as_bytes(), Err(closed)).await;
+        }
+        let lines = |count: usize| "250-x\r\n".repeat(count - 1) + "250 x\r\n";
+        check(lines(LINES_MAX).as_bytes(), Ok(250)).await;
+        check(("250-x\r\n".repeat(LINES_MAX) + "250 x\r\n").as_bytes(), Err(strange)).await;
+        check(&vec![b'2'; 1 << 19], Err(strange)).await;
+    }
+}

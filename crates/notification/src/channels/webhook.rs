@@ -39,7 +39,7 @@ struct Webhook {
 }
 
 pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
-    let target = settings.target("the address of the receiver")?;
+    let target = settings.target("the address of the receiver", client)?;
     let secrets = settings.secrets("secret")?;
     if KEYS_MAX < secrets.len() {
         return Err(settings.wrong("secret", "has more than 2 keys: the present one and the next are enough"));

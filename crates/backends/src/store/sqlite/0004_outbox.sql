@@ -24,7 +24,8 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_due ON outbox (destination, next_at, number) WHERE is_dead = 0;
 CREATE INDEX outbox_by_subject ON outbox (destination, subject, number) WHERE is_dead = 0;
-CREATE INDEX outbox_by_age ON outbox (is_dead, destination, number);
+-- What is counted and what is beyond a limit is found without a look at the payloads.
+CREATE INDEX outbox_by_state ON outbox (destination, is_dead, delivered_at, created_at, number, next_at, owner);
 
 -- When a message of a group was last posted to a destination.
 CREATE TABLE outbox_repeats (

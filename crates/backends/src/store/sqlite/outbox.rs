@@ -1,13 +1,13 @@
 //! The outbox in SQLite.
 
 use model::time::{Timestamp, nanos_of};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params};
 
 use super::error::corrupt;
 use crate::store::StoreError;
 use crate::store::outbox::{
     Delivery, DeliveryQuery, Expired, MessageId, OutboxCounts, OutboxLimits, OutboxRow, Outcome, REASON_BYTES_MAX,
-    Repeat, Replay, Subject, Take, Taken,
+    Replay, Subject, Take, Taken,
 };
 
 /// Posts messages; returns how many are new.
@@ -16,55 +16,77 @@ pub(super) fn post<'a>(
     rows: impl IntoIterator<Item = &'a OutboxRow>,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    let mut posted = 0;
-    for row in rows {
-        check_subject(transaction, row.subject)?;
-        if is_repetition(transaction, row, now)? {
-            continue;
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return Ok(0);
+    }
+    let mut posting = Posting::new(transaction, now)?;
+    rows.try_fold(0, |posted, row| Ok(posted + usize::from(posting.post(row)?)))
+}
+
+/// The statements of posting.
+struct Posting<'a> {
+    alert: Statement<'a>,
+    repeated: Statement<'a>,
+    insert: Statement<'a>,
+    note: Statement<'a>,
+    now: Timestamp,
+}
+
+impl<'a> Posting<'a> {
+    fn new(transaction: &'a Transaction<'_>, now: Timestamp) -> Result<Self, StoreError> {
+        Ok(Self {
+            alert: transaction.prepare("SELECT 1 FROM alerts WHERE id = ?1")?,
+            repeated: transaction.prepare("SELECT at FROM outbox_repeats WHERE destination = ?1 AND name = ?2")?,
+            insert: transaction.prepare(
+                "INSERT OR IGNORE INTO outbox \
+                 (id, subject_kind, subject, destination, kind, payload, created_at, next_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+            )?,
+            note: transaction.prepare(
+                "INSERT INTO outbox_repeats (destination, name, at, until) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (destination, name) DO UPDATE SET at = ?3, until = ?4",
+            )?,
+            now,
+        })
+    }
+
+    /// Posts a message; returns whether it is new.
+    fn post(&mut self, row: &OutboxRow) -> Result<bool, StoreError> {
+        self.check_subject(row.subject)?;
+        if self.is_repetition(row)? {
+            return Ok(false);
         }
-        let inserted = transaction.prepare(
-            "INSERT OR IGNORE INTO outbox (id, subject_kind, subject, destination, kind, payload, created_at, next_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
-        )?.execute(params![
+        let inserted = self.insert.execute(params![
             key_of(row.id().0),
             row.subject.kind(),
             key_of(row.subject.number()),
             row.destination,
             row.kind,
             row.payload,
-            now.0,
+            self.now.0,
         ])?;
-        posted += inserted;
         if let (1, Some(repeat)) = (inserted, &row.repeat) {
-            note(transaction, &row.destination, repeat, now)?;
+            let until = self.now.plus(repeat.interval);
+            self.note.execute(params![row.destination, key_of(repeat.group), self.now.0, until.0])?;
         }
+        Ok(inserted == 1)
     }
-    Ok(posted)
-}
 
-/// Refuses a message about an alert that is not there.
-fn check_subject(transaction: &Transaction<'_>, subject: Subject) -> Result<(), StoreError> {
-    let Subject::Alert(id) = subject else { return Ok(()) };
-    let sql = "SELECT 1 FROM alerts WHERE id = ?1";
-    let found: Option<i64> = transaction.prepare(sql)?.query_row([key_of(id.0)], |row| row.get(0)).optional()?;
-    found.map(|_| ()).ok_or_else(|| StoreError::Refused(format!("there is no alert `{id}` to tell of")))
-}
+    /// Refuses a message about an alert that is not there.
+    fn check_subject(&mut self, subject: Subject) -> Result<(), StoreError> {
+        let Subject::Alert(id) = subject else { return Ok(()) };
+        let found: Option<i64> = self.alert.query_row([key_of(id.0)], |row| row.get(0)).optional()?;
+        found.map(|_| ()).ok_or_else(|| StoreError::Refused(format!("there is no alert `{id}` to tell of")))
+    }
 
-fn is_repetition(transaction: &Transaction<'_>, row: &OutboxRow, now: Timestamp) -> Result<bool, StoreError> {
-    let Some(repeat) = &row.repeat else { return Ok(false) };
-    let sql = "SELECT at FROM outbox_repeats WHERE destination = ?1 AND name = ?2";
-    let mut statement = transaction.prepare(sql)?;
-    let at = statement.query_row(params![row.destination, key_of(repeat.group)], |row| row.get(0)).optional()?;
-    // A clock that was set back must not silence a destination.
-    Ok(at.is_some_and(|at: i64| at <= now.0 && now.0 < at.saturating_add(nanos_of(repeat.interval))))
-}
-
-fn note(transaction: &Transaction<'_>, destination: &str, repeat: &Repeat, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO outbox_repeats (destination, name, at, until) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (destination, name) DO UPDATE SET at = ?3, until = ?4";
-    let until = now.plus(repeat.interval);
-    transaction.prepare(sql)?.execute(params![destination, key_of(repeat.group), now.0, until.0])?;
-    Ok(())
+    fn is_repetition(&mut self, row: &OutboxRow) -> Result<bool, StoreError> {
+        let Some(repeat) = &row.repeat else { return Ok(false) };
+        let key = params![row.destination, key_of(repeat.group)];
+        let at: Option<i64> = self.repeated.query_row(key, |row| row.get(0)).optional()?;
+        // A clock that was set back must not silence a destination.
+        Ok(at.is_some_and(|at| at <= self.now.0 && self.now.0 < at.saturating_add(nanos_of(repeat.interval))))
+    }
 }
 
 /// Takes what is due.
@@ -136,7 +158,8 @@ pub(super) fn settle(
                 &[&key, &owner, &next_at.0, &cut(reason)],
             )?,
             Outcome::Dead { reason } => run(
-                "UPDATE outbox SET owner = NULL, next_at = ?3, reason = ?4, is_dead = 1 WHERE id = ?1 AND owner = ?2",
+                "UPDATE outbox SET owner = NULL, next_at = ?3, reason = ?4, is_dead = 1, delivered_at = NULL \
+                 WHERE id = ?1 AND owner = ?2",
                 &[&key, &owner, &now.0, &cut(reason)],
             )?,
             Outcome::Returned => run(
@@ -223,41 +246,65 @@ pub(super) fn expire(
     limit: usize,
 ) -> Result<Expired, StoreError> {
     let mut expired = Expired::default();
-    let limit = limit_of(limit);
-    // Reminders end silently: they have arrived.
-    let old = now.minus(limits.age_max).0;
-    let sql = "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox WHERE is_dead = 0 \
-         AND delivered_at < ?1 AND owner IS NULL LIMIT ?2)";
-    transaction.execute(sql, params![old, limit])?;
-    let sql = "UPDATE outbox SET is_dead = 1, owner = NULL, next_at = ?3, \
-         reason = 'too old' || CASE reason WHEN '' THEN '' ELSE ': ' || reason END \
-         WHERE number IN (SELECT number FROM outbox WHERE is_dead = 0 AND delivered_at IS NULL \
-         AND created_at < ?1 AND (owner IS NULL OR next_at <= ?3) LIMIT ?2)";
-    expired.buried += transaction.execute(sql, params![old, limit, now.0])?;
     for count in counts(transaction)? {
-        let beyond = count.waiting.saturating_sub(limits.waiting_max as u64);
-        let sql = "UPDATE outbox SET is_dead = 1, owner = NULL, next_at = ?4, \
-             reason = 'too many' || CASE reason WHEN '' THEN '' ELSE ': ' || reason END \
-             WHERE number IN (SELECT number FROM outbox WHERE is_dead = 0 AND destination = ?1 \
-             AND delivered_at IS NULL AND (owner IS NULL OR next_at <= ?4) ORDER BY number LIMIT min(?2, ?3))";
-        if 0 < beyond {
-            expired.buried +=
-                transaction.execute(sql, params![count.destination, beyond.cast_signed(), limit, now.0])?;
-        }
-        let sql = "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox WHERE is_dead = 1 \
-             AND destination = ?1 ORDER BY number LIMIT min(?2, ?3))";
-        let beyond = count.dead.saturating_sub(limits.dead_max as u64);
-        if 0 < beyond {
-            expired.removed += transaction.execute(sql, params![count.destination, beyond.cast_signed(), limit])?;
-        }
+        let destination = count.destination.as_str();
+        end_reminders(transaction, destination, now.minus(limits.age_max), limit)?;
+        let (old, far) = (now.minus(limits.age_max), Timestamp(i64::MAX));
+        let too_old = bury(transaction, destination, "too old", old, now, limit_of(limit))?;
+        let beyond = count.waiting.saturating_sub(limits.waiting_max as u64).saturating_sub(too_old as u64);
+        let beyond = limit_of(limit).min(beyond.cast_signed());
+        expired.buried += too_old + bury(transaction, destination, "too many", far, now, beyond)?;
+        let beyond = limit_of(limit).min(count.dead.saturating_sub(limits.dead_max as u64).cast_signed());
+        expired.removed += remove_dead(transaction, destination, far, beyond)?;
+        expired.removed += remove_dead(transaction, destination, now.minus(limits.dead_age_max), limit_of(limit))?;
     }
-    let sql =
-        "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox WHERE is_dead = 1 AND next_at < ?1 LIMIT ?2)";
-    expired.removed += transaction.execute(sql, params![now.minus(limits.dead_age_max).0, limit])?;
     let sql = "DELETE FROM outbox_repeats WHERE (destination, name) IN \
          (SELECT destination, name FROM outbox_repeats WHERE until <= ?1 LIMIT ?2)";
-    transaction.execute(sql, params![now.0, limit])?;
+    transaction.execute(sql, params![now.0, limit_of(limit)])?;
     Ok(expired)
+}
+
+/// Removes reminders that began before `old`: they have arrived, so nothing is lost.
+fn end_reminders(
+    transaction: &Transaction<'_>,
+    destination: &str,
+    old: Timestamp,
+    limit: usize,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox INDEXED BY outbox_by_state \
+         WHERE destination = ?1 AND is_dead = 0 AND delivered_at < ?2 LIMIT ?3)";
+    transaction.execute(sql, params![destination, old.0, limit_of(limit)])?;
+    Ok(())
+}
+
+/// Makes dead letters of the oldest messages posted before `before`; those on their way are left alone.
+fn bury(
+    transaction: &Transaction<'_>,
+    destination: &str,
+    reason: &str,
+    before: Timestamp,
+    now: Timestamp,
+    limit: i64,
+) -> Result<usize, StoreError> {
+    let sql = "UPDATE outbox SET is_dead = 1, owner = NULL, next_at = ?4, \
+             reason = ?2 || CASE reason WHEN '' THEN '' ELSE ': ' || reason END \
+         WHERE number IN (SELECT number FROM outbox INDEXED BY outbox_by_state \
+             WHERE destination = ?1 AND is_dead = 0 AND delivered_at IS NULL AND created_at < ?3 \
+             AND (owner IS NULL OR next_at <= ?4) ORDER BY created_at, number LIMIT ?5)";
+    Ok(transaction.execute(sql, params![destination, reason, before.0, now.0, limit])?)
+}
+
+/// Removes the dead letters that died before `before`, those posted first first.
+fn remove_dead(
+    transaction: &Transaction<'_>,
+    destination: &str,
+    before: Timestamp,
+    limit: i64,
+) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox INDEXED BY outbox_by_state \
+         WHERE destination = ?1 AND is_dead = 1 AND delivered_at IS NULL AND next_at < ?2 \
+         ORDER BY created_at, number LIMIT ?3)";
+    Ok(transaction.execute(sql, params![destination, before.0, limit])?)
 }
 
 /// Counts what there is, by destination.
