@@ -25,6 +25,8 @@ const POLL: Duration = Duration::from_secs(2);
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long to wait when the store does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a message that was sent waits to be marked together with others.
+const SETTLE_AFTER: Duration = Duration::from_millis(50);
 /// How often it is tried to write what was sent; after it the lease ends, and it is sent again.
 const SETTLE_TRIES: u32 = 30;
 
@@ -152,13 +154,17 @@ impl Worker {
                 on_their_way.spawn(send(self.channel.clone(), taken, *manner));
                 continue;
             }
-            let Some(sent) = on_their_way.join_next().await else { break };
+            let Ok(sent) = timeout(SETTLE_AFTER, on_their_way.join_next()).await else {
+                // One that hangs must not keep the others from being marked.
+                self.settle(std::mem::take(&mut settled)).await;
+                continue;
+            };
+            let Some(sent) = sent else { break };
             // One that panicked is settled by the end of its lease.
             let Ok((taken, sent)) = sent else { continue };
             settled.push((taken.id, self.judge(&taken, sent, manner, state)));
         }
         settled.extend(left.map(|it| (it.id, Outcome::Returned)));
-        failpoint::visit("notify.after_send");
         self.settle(settled).await;
     }
 
@@ -201,6 +207,10 @@ impl Worker {
 
     /// Writes what became of messages; tried until the store takes it, for what has arrived must not be sent again.
     async fn settle(&self, settled: Vec<(MessageId, Outcome)>) {
+        if settled.is_empty() {
+            return;
+        }
+        failpoint::visit("notify.after_send");
         let settled = Arc::new(settled);
         for _ in 0..SETTLE_TRIES {
             let settled = settled.clone();

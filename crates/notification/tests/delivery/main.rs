@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use backends::store::outbox::{DeliveryQuery, Replay};
 
-use receiver::{Answer, Receiver};
-use support::{SHORT, Setup, alert, webhook, with};
+use receiver::{Answer, Receiver, Request};
+use support::{SHORT, Setup, alert, webhook, with, without};
 
 #[tokio::test]
 async fn a_message_arrives_soon_after_its_commit_and_once() {
@@ -174,6 +174,60 @@ async fn a_repetition_is_not_told_within_the_interval() {
     receiver.wait_for(2).await;
     setup.wait_until_empty().await;
     assert_eq!(receiver.taken().len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_keeps_no_other_from_being_marked() {
+    let receiver = Receiver::start(|number| if number == 0 { Answer::hang() } else { Answer::status(200) }).await;
+    let setup = Setup::new(&[webhook("ops", &receiver)]);
+    let running = setup.start();
+    let alerts: Vec<_> = (0..8).map(alert).collect();
+    let began = std::time::Instant::now();
+    setup.commit(&alerts);
+    setup.wait_until(|it| it.waiting == 1).await;
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    setup.wait_until_empty().await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_incident_is_resolved_after_it_was_triggered_whatever_failed() {
+    let receiver = Receiver::start(|number| Answer::status(if number == 0 { 500 } else { 202 })).await;
+    let key = "k".repeat(32);
+    let pager = with(with(webhook("pager", &receiver), "type", "pagerduty"), "routing_key", &key);
+    let setup = Setup::new(&[without(pager, "secret")]);
+    setup.commit(&[alert(1)]);
+    setup.close(&alert(1));
+    let running = setup.start();
+    let taken = receiver.wait_for(3).await;
+    let said = |it: &Request| serde_json::from_str::<serde_json::Value>(&it.1).unwrap();
+    let actions: Vec<_> = taken.iter().map(|it| said(it)["event_action"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(actions, ["trigger", "trigger", "resolve"]);
+    assert!(taken.iter().all(|it| said(it)["dedup_key"] == alert(1).id.to_string()));
+    setup.wait_until_empty().await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_alertmanager_is_reminded_until_the_alert_is_closed() {
+    let receiver = Receiver::start(|_| Answer::status(200)).await;
+    let manager = with(with(webhook("am", &receiver), "type", "alertmanager"), "every", "200ms");
+    let setup = Setup::new(&[without(manager, "secret")]);
+    let running = setup.start();
+    setup.commit(&[alert(1)]);
+    let taken = receiver.wait_for(3).await;
+    assert!(taken[0].0.starts_with("POST /hook/api/v2/alerts HTTP/1.1\r\n"), "{}", taken[0].0);
+    setup.close(&alert(1));
+    setup.wait_until_empty().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let count = receiver.taken().len();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(receiver.taken().len(), count);
+    let said = |it: &Request| serde_json::from_str::<serde_json::Value>(&it.1).unwrap()[0].clone();
+    let (first, last) = (said(&taken[0]), said(&receiver.taken()[count - 1]));
+    assert_eq!(first["labels"], last["labels"]);
+    assert_ne!(first["endsAt"], last["endsAt"]);
     running.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use backends::store::outbox::OutboxCounts;
 use backends::store::sqlite::SqliteStore;
-use backends::store::{Commit, Lease, Store};
+use backends::store::{Commit, Handled, Handling, Lease, Store};
 use model::alert::{Alert, AlertStatus};
 use model::entity::Entity;
 use model::id::AlertId;
@@ -45,6 +45,11 @@ pub(crate) fn webhook(name: &str, receiver: &Receiver) -> Destination {
 
 pub(crate) fn with(mut destination: Destination, key: &str, value: &str) -> Destination {
     destination.1.insert(key.to_owned(), value.to_owned());
+    destination
+}
+
+pub(crate) fn without(mut destination: Destination, key: &str) -> Destination {
+    destination.1.remove(key);
     destination
 }
 
@@ -137,6 +142,12 @@ impl Setup {
         let to = Position(lease.position.0 + 1);
         self.store.commit(&Commit { lease: *lease, to, alerts, outbox: &outbox, now: now() }).unwrap();
         lease.position = to;
+    }
+
+    pub(crate) fn close(&self, alert: &Alert) {
+        let handling = Handling { status: AlertStatus::Closed, actor: String::new(), note: String::new(), at: now() };
+        let rows = self.notifier.closed(alert, handling.at);
+        assert_eq!(self.store.handle_and_post(alert.id, &handling, &rows).unwrap(), Handled::Changed);
     }
 
     pub(crate) fn stats(&self, name: &str) -> Stats {

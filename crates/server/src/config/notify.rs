@@ -3,6 +3,7 @@
 //! Their keys are the channels' business, so they are not in the table of keys.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,12 +27,19 @@ const SLACK_VARIABLE: &str = "SLACK_WEBHOOK_URL";
 const SLACK: &str = "slack";
 
 /// Messages to the outside.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NotifyConfig {
     written: Written,
     allowed: Vec<Range>,
     bundle: Option<PathBuf>,
     pub(crate) limits: OutboxLimits,
+}
+
+/// The settings may hold secrets, so they are not shown.
+impl fmt::Debug for NotifyConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("NotifyConfig").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl NotifyConfig {
