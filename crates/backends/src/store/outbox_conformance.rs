@@ -249,6 +249,12 @@ pub(crate) fn a_crash_leaves_a_message_that_may_have_arrived<S: Store>(open: imp
     assert_eq!(store.end_leases().expect("answers"), 1);
     let again = take(&store, 1);
     assert_eq!((again[0].attempt, again[0].is_uncertain), (2, true));
+    // Whoever gives it back without a try knows no more.
+    settle(&store, again[0].id, Outcome::Returned, 1);
+    let again = take(&store, 2);
+    assert_eq!((again[0].attempt, again[0].is_uncertain), (2, true));
+    settle(&store, again[0].id, later(3), 2);
+    assert!(!take(&store, 3)[0].is_uncertain);
 }
 
 pub(crate) fn a_later_message_about_a_subject_waits_for_the_earlier<S: Store>(open: impl Fn() -> S) {

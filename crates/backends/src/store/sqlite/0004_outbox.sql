@@ -14,8 +14,10 @@ CREATE TABLE outbox (
     -- When it may be taken: a lease moves it to its own end. For a dead letter when it died.
     next_at INTEGER NOT NULL,
     attempt INTEGER NOT NULL DEFAULT 0,
-    -- Who holds it; still there after a crash, so that a repetition is known as one.
+    -- Who holds it; still there after a crash.
     owner TEXT,
+    -- Whether somebody held it and never said what became of it: a repetition is known as one.
+    is_uncertain INTEGER NOT NULL DEFAULT 0,
     -- When it has arrived and is kept for reminders.
     delivered_at INTEGER,
     is_dead INTEGER NOT NULL DEFAULT 0,

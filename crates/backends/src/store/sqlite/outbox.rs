@@ -92,7 +92,8 @@ impl<'a> Posting<'a> {
 /// Takes what is due.
 pub(super) fn take(transaction: &Transaction<'_>, take: &Take<'_>) -> Result<Vec<Taken>, StoreError> {
     let mut taken = due(transaction, take)?;
-    let sql = "UPDATE outbox SET owner = ?2, next_at = ?3, attempt = attempt + 1 WHERE id = ?1";
+    let sql = "UPDATE outbox SET is_uncertain = is_uncertain OR owner IS NOT NULL, owner = ?2, next_at = ?3, \
+         attempt = attempt + 1 WHERE id = ?1";
     let mut lease = transaction.prepare(sql)?;
     for message in &mut taken {
         lease.execute(params![key_of(message.id.0), take.owner, take.until.0])?;
@@ -103,7 +104,8 @@ pub(super) fn take(transaction: &Transaction<'_>, take: &Take<'_>) -> Result<Vec
 
 /// What is due: nothing that stands behind a message about the same subject, and no reminder before one.
 fn due(connection: &Connection, take: &Take<'_>) -> Result<Vec<Taken>, StoreError> {
-    let sql = "SELECT id, subject_kind, subject, kind, payload, created_at, attempt, owner IS NOT NULL, \
+    let sql = "SELECT id, subject_kind, subject, kind, payload, created_at, attempt, \
+             owner IS NOT NULL OR is_uncertain, \
              delivered_at IS NOT NULL \
          FROM outbox AS it INDEXED BY outbox_due \
          WHERE destination = ?1 AND is_dead = 0 AND next_at <= ?2 \
@@ -150,15 +152,16 @@ pub(super) fn settle(
             }
             Outcome::Reminded(next_at) => run(
                 "UPDATE outbox SET owner = NULL, next_at = ?3, delivered_at = coalesce(delivered_at, ?4), \
-                 attempt = 0, reason = '' WHERE id = ?1 AND owner = ?2",
+                 attempt = 0, is_uncertain = 0, reason = '' WHERE id = ?1 AND owner = ?2",
                 &[&key, &owner, &next_at.0, &now.0],
             )?,
             Outcome::Postponed { next_at, reason } => run(
-                "UPDATE outbox SET owner = NULL, next_at = ?3, reason = ?4 WHERE id = ?1 AND owner = ?2",
+                "UPDATE outbox SET owner = NULL, is_uncertain = 0, next_at = ?3, reason = ?4 \
+                 WHERE id = ?1 AND owner = ?2",
                 &[&key, &owner, &next_at.0, &cut(reason)],
             )?,
             Outcome::Dead { reason } => run(
-                "UPDATE outbox SET owner = NULL, next_at = ?3, reason = ?4, is_dead = 1, delivered_at = NULL \
+                "UPDATE outbox SET owner = NULL, next_at = ?3, reason = ?4, is_dead = 1, delivered_at = NULL, is_uncertain = 0 \
                  WHERE id = ?1 AND owner = ?2",
                 &[&key, &owner, &now.0, &cut(reason)],
             )?,
