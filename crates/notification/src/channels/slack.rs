@@ -129,7 +129,7 @@ fn fit(text: &str, chars_max: usize) -> String {
             // a host, all digits, stays as it is.
             '@' => "@\u{200b}",
             ':' if next == '/' => ":\u{200b}",
-            '.' if before.is_alphabetic() && next.is_alphabetic() => ".\u{200b}",
+            '.' if before.is_alphanumeric() && next.is_alphabetic() => ".\u{200b}",
             _ => "",
         };
         let longer = piece.chars().count().max(1);
@@ -182,6 +182,21 @@ mod tests {
             assert!(!text.contains("@channel") && !text.contains("@here") && !text.contains("@everyone"), "{text}");
             assert!(!text.contains("://") && !text.contains("www.e") && !text.contains("a@e"), "{text}");
             assert!(!text.contains("mrkdwn\":true") && !text.contains("\"type\":\"mrkdwn\""), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_host_is_no_link_and_an_address_stays_as_it_is() {
+        let cases = [
+            ("evil.example", "evil.|example"),
+            ("evil2.example.org", "evil2.|example.|org"),
+            ("203.0.113.7", "203.0.113.7"),
+            ("it. Then", "it. Then"),
+            ("2.5 s", "2.5 s"),
+            ("a@b https://c", "a@|b https:|//c"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(fit(text, 100), expected.replace('|', "\u{200b}"));
         }
     }
 
