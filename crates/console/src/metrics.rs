@@ -18,7 +18,7 @@ use web::answer::Answer;
 use web::route::Request;
 
 use crate::state::{Console, ReadError};
-use crate::status::{Raised, Status};
+use crate::status::{Deliveries, Raised, Status};
 
 /// The media type. Source: Prometheus, "Exposition formats".
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -83,6 +83,7 @@ fn text_of(measured: &Measured) -> String {
     if let Some(it) = &measured.status.gateway {
         gateway::write(&mut page, it);
     }
+    deliveries(&mut page, &measured.status.deliveries);
     rtg(&mut page, measured);
     process(&mut page, measured);
     page.0
@@ -164,6 +165,32 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     page.family("bartizan_rule_matches_total", "counter", "Events that matched a rule.");
     for (rule, count) in summed(status.matches.iter().map(|(rule, count)| (label_of_rule(rule), *count))) {
         page.sample("bartizan_rule_matches_total", &[("rule", &rule)], count);
+    }
+}
+
+/// What became of messages. Destinations are named by the operator, and there is a bounded number of them.
+fn deliveries(page: &mut Exposition, deliveries: &[Deliveries]) {
+    type Read = fn(&Deliveries) -> f64;
+    let families: [(&str, &str, &str, Read); 8] = [
+        ("waiting", "gauge", "Messages that wait.", |it| it.waiting as f64),
+        ("oldest_seconds", "gauge", "How long the oldest message waits.", |it| {
+            it.oldest.unwrap_or_default().as_secs_f64()
+        }),
+        ("dead_letters", "gauge", "Messages that are not tried again by themselves.", |it| it.dead as f64),
+        ("delivered_total", "counter", "Messages that have arrived.", |it| it.delivered as f64),
+        ("failed_attempts_total", "counter", "Attempts that failed and are repeated.", |it| it.failed as f64),
+        ("refused_total", "counter", "Messages that were refused for good.", |it| it.refused as f64),
+        ("repeated_total", "counter", "Messages sent that may have arrived before.", |it| it.repeated as f64),
+        ("breaker_open", "gauge", "Whether a destination is left alone for a while.", |it| {
+            f64::from(u8::from(it.is_open))
+        }),
+    ];
+    for (name, kind, help, read) in families {
+        let name = format!("bartizan_notify_{name}");
+        page.family(&name, kind, help);
+        for it in deliveries {
+            page.sample(&name, &[("destination", &it.destination)], read(it));
+        }
     }
 }
 

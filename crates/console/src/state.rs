@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use backends::log::{Log, LogError};
+use backends::store::outbox::OutboxRow;
 use backends::store::{Store, StoreError};
 use bytes::Bytes;
 use hyper::StatusCode;
+use model::alert::Alert;
 use model::time::Timestamp;
 use pipeline::admitter::Admitter;
 use pipeline::ingest::{Ingest, chain};
@@ -36,6 +38,9 @@ const RETRY_AFTER_S: u64 = 5;
 /// Tells the state of detection; called for each answer that shows it, so it must not block.
 pub type StatusSource = Arc<dyn Fn() -> Status + Send + Sync>;
 
+/// Says which messages tell that an alert was closed at a time.
+pub type AnnounceClosed = Arc<dyn Fn(&Alert, Timestamp) -> Vec<OutboxRow> + Send + Sync>;
+
 /// What the routes of the console share.
 pub struct Console {
     pub(crate) store: Arc<dyn Store>,
@@ -48,6 +53,7 @@ pub struct Console {
     pub(crate) document: OnceLock<Bytes>,
     /// Held during a replay of quarantine, so that no record is replayed twice.
     pub(crate) replay: Mutex<()>,
+    announce_closed: OnceLock<AnnounceClosed>,
     is_ready: AtomicBool,
     reads: Semaphore,
     searches: Semaphore,
@@ -109,6 +115,7 @@ impl Console {
             cache: Cache::default(),
             document: OnceLock::new(),
             replay: Mutex::new(()),
+            announce_closed: OnceLock::new(),
             is_ready: AtomicBool::new(false),
             reads: Semaphore::new(READS_MAX),
             searches: Semaphore::new(SEARCHES_MAX),
@@ -125,6 +132,16 @@ impl Console {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Says who is told that an alert was closed; a second call changes nothing, without one nobody is.
+    pub fn announce_closed(&self, announce: AnnounceClosed) {
+        self.announce_closed.get_or_init(|| announce);
+    }
+
+    /// The messages that tell that an alert was closed.
+    pub(crate) fn closed_messages(&self, alert: &Alert, at: Timestamp) -> Vec<OutboxRow> {
+        self.announce_closed.get().map(|it| it(alert, at)).unwrap_or_default()
     }
 
     /// Makes the document of `/openapi.json` from the routes of all edges; a second call changes nothing.

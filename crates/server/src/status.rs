@@ -11,6 +11,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 use pipeline::progress::Progress;
 
+use crate::http::deliveries::Deliveries;
 use crate::http::service::InFlight;
 use crate::up::Loaded;
 
@@ -23,6 +24,7 @@ pub(crate) struct StatusParts {
     pub(crate) started_at: Timestamp,
     /// The gateway; `None` without one.
     pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) deliveries: Arc<Deliveries>,
 }
 
 /// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
@@ -49,7 +51,7 @@ fn status_of(counts: &gateway::gateway::Counts) -> console::status::Gateway {
 
 /// Gathers it whenever it is asked for.
 pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway } = parts;
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, deliveries } = parts;
     Arc::new(move || {
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
@@ -73,6 +75,7 @@ pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource 
             snapshot_age: snapshot_age(&snapshots),
             requests_in_flight: in_flight.load(Ordering::Relaxed),
             matches: done.matches,
+            deliveries: deliveries.shown(),
             gateway: gateway.as_ref().map(|it| status_of(&it.counts())),
         }
     })

@@ -16,6 +16,7 @@ use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
 use model::time::Timestamp;
+use notification::notifier::Notifier;
 use pipeline::actions::Actions;
 use pipeline::admitter::Admitter;
 use pipeline::detect::{DetectParts, Detector};
@@ -33,6 +34,7 @@ use crate::failure::Failure;
 use crate::folder::SOCKET;
 use crate::greeting::{Places, greet, print_alerts};
 use crate::http::auth::Auth;
+use crate::http::deliveries::{self, Deliveries};
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
@@ -64,6 +66,8 @@ pub(crate) struct Assembly {
     pub(crate) ingest: Arc<Ingest>,
     ingest_thread: thread::JoinHandle<()>,
     pub(crate) loaded: Arc<Loaded>,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) deliveries: Arc<Deliveries>,
 }
 
 /// How many rules are in force, for the page.
@@ -106,7 +110,12 @@ impl gateway::sink::Sink for Door {
 }
 
 /// Joins the parts.
-pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>>) -> Result<Assembly, Failure> {
+pub(crate) fn assemble(
+    core: Core,
+    config: &Config,
+    gateway: Option<Arc<Gateway>>,
+    notifier: Arc<Notifier>,
+) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
@@ -114,6 +123,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     let auth = Arc::new(auth);
     let loaded = Arc::new(Loaded::default());
     let in_flight = InFlight::default();
+    let deliveries = Arc::new(Deliveries::new(notifier.clone(), core.store.clone()));
     let status = status_source(StatusParts {
         progress: core.progress.clone(),
         loaded: loaded.clone(),
@@ -121,6 +131,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
         snapshots: core.folder.snapshots(),
         started_at: now(),
         gateway,
+        deliveries: deliveries.clone(),
     });
     let console = Console::new(
         core.store.clone(),
@@ -133,6 +144,9 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
+    let announced = notifier.clone();
+    console.announce_closed(Arc::new(move |alert: &Alert, at: Timestamp| announced.closed(alert, at)));
+    routes.extend(deliveries::routes(&deliveries));
     // Behind a proxy that speaks TLS the browser does, too.
     let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
     routes.extend(own::routes(&Arc::new(Own {
@@ -146,7 +160,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
-    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
+    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, notifier, deliveries })
 }
 
 impl Assembly {
@@ -181,7 +195,16 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     complaints.iter().for_each(|it| tracing::warn!("{it}"));
     let rules = Arc::new(rules);
 
+    let notifier = config.notify.notifier()?;
     let core = Core::open(&config.data, &config)?;
+    // The folder is ours: whoever held messages before is gone.
+    let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
+    if 0 < ended {
+        tracing::info!(
+            messages = ended,
+            "Messages were on their way when the process before ended; they may arrive twice"
+        );
+    }
     let proxy = config
         .gateway
         .as_ref()
@@ -209,9 +232,13 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         snapshots: core.folder.snapshots(),
         actions: actions.clone(),
         on_raised: on_raised(core.admitter.clone()),
+        announce: {
+            let notifier = notifier.clone();
+            Arc::new(move |alert: &Alert| notifier.raised(alert))
+        },
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
+    let assembly = assemble(core, &config, gateway.clone(), notifier)?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
@@ -260,6 +287,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     if let Some(certificates) = tls.clone() {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
+    let delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
+    runtime.spawn(upkeep::tend_outbox(assembly.deliveries.clone(), config.notify.limits, stopping.clone()));
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls.clone(), service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
@@ -277,6 +306,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.block_on(async {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
+        let delivered = async {
+            for worker in delivering {
+                let _ = worker.await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, delivered).await;
         if let Some(proxying) = proxying {
             let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }

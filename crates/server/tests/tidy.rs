@@ -23,6 +23,8 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "decision", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack", "seclang", "decision"]),
+    ("outbound", false, &[]),
+    ("notification", false, &["model", "backends", "outbound"]),
     (
         "server",
         false,
@@ -40,6 +42,8 @@ const CRATES: &[(&str, bool, &[&str])] = &[
             "sources",
             "console",
             "gateway",
+            "outbound",
+            "notification",
         ],
     ),
 ];

@@ -3,11 +3,15 @@
 //! Effects and the position that they belong to are committed together, guarded by the epoch of the owner: a position
 //! that is not where the owner left it means that another process owns the partition, and nothing is changed.
 
+pub mod alert_text;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod decisions;
 #[cfg(test)]
 pub(crate) mod decisions_conformance;
+pub mod outbox;
+#[cfg(test)]
+pub(crate) mod outbox_conformance;
 pub mod sqlite;
 
 use std::net::IpAddr;
@@ -22,6 +26,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 
 use self::decisions::DecisionStore;
+use self::outbox::{Outbox, OutboxRow};
 
 /// How many changes of one alert are remembered; beyond it the oldest go. More than people make by hand, and no script
 /// that runs wild fills the disk.
@@ -89,25 +94,12 @@ pub struct Commit<'a> {
     pub to: Position,
     /// The alerts that are new or changed, each whole.
     pub alerts: &'a [Alert],
-    /// What is to be delivered.
+    /// What is to be delivered. A message about an alert that was there before is left out: it was told when it was raised.
     pub outbox: &'a [OutboxRow],
     /// What is proposed about alerts that are new; what is proposed about others is passed over.
     pub proposals: &'a [Proposal],
     /// The time of the commit.
     pub now: Timestamp,
-}
-
-/// A message to a destination, delivered from the store until it has arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// The alert it tells of.
-    pub alert: AlertId,
-    /// The destination's name.
-    pub destination: String,
-    /// What kind of message; one row each for an alert, destination and kind.
-    pub kind: String,
-    /// The message.
-    pub payload: String,
 }
 
 /// What a commit did.
@@ -267,7 +259,7 @@ pub struct Key {
 /// A store.
 ///
 /// Every call blocks until it is done.
-pub trait Store: DecisionStore + Send + Sync + 'static {
+pub trait Store: DecisionStore + Outbox + Send + Sync + 'static {
     /// Takes the ownership of a partition for a new epoch; an owner before is fenced off.
     ///
     /// # Errors
@@ -347,7 +339,16 @@ pub trait Store: DecisionStore + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError>;
+    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError> {
+        self.handle_and_post(id, handling, &[])
+    }
+
+    /// The same, and posts messages about it in the same transaction if the status has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] when a message tells of an alert that is not stored; [`StoreError::Unavailable`].
+    fn handle_and_post(&self, id: AlertId, handling: &Handling, outbox: &[OutboxRow]) -> Result<Handled, StoreError>;
 
     /// Returns what was done with an alert, oldest first, at most [`HISTORY_MAX`]; nothing for an unknown one.
     ///

@@ -167,12 +167,24 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.idle_timeout", Kind::Duration, "60s", "how long a body may make no progress, in either direction"),
     key("gateway.connections", Kind::Count, "10000", "how many connections may be open at once; further ones wait"),
     key("gateway.spill", Kind::Size, "256MiB", "how many events may wait on disk while the log takes none"),
+    key(
+        "outbound.allow",
+        Kind::Networks,
+        "",
+        "what of loopback, private and other special networks may be connected to, as by messages",
+    ),
+    key("outbound.ca", Kind::Path, "", "the authorities that are believed, PEM; none: those of the system"),
+    key("outbox.keep_waiting", Kind::Duration, "3d", "how long a message is tried before it is a dead letter"),
+    key("outbox.waiting", Kind::Count, "10000", "how many messages may wait for one destination"),
+    key("outbox.keep_dead", Kind::Duration, "30d", "how long dead letters are kept"),
+    key("outbox.dead", Kind::Count, "10000", "how many dead letters of one destination are kept"),
 ];
 
 /// The sections, for complaints.
 pub(crate) fn sections() -> String {
     let mut names: Vec<_> = KEYS.iter().filter_map(|it| it.path.split('.').next()).collect();
     names.dedup();
+    names.push("notify.NAME");
     names.join(", ")
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
+pub(crate) mod notify;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,6 +33,8 @@ pub(crate) struct Told {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) values: BTreeMap<&'static str, Told>,
+    /// What was said of the destinations of messages, by name and key.
+    pub(crate) destinations: BTreeMap<String, BTreeMap<String, Told>>,
     /// The file that was read, if any.
     pub(crate) file: Option<PathBuf>,
 }
@@ -79,6 +82,7 @@ pub(crate) struct Config {
     pub(crate) decisions: decisions::DecisionsConfig,
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
+    pub(crate) notify: notify::NotifyConfig,
 }
 
 impl Raw {
@@ -95,6 +99,7 @@ impl Raw {
         }
         for (name, value) in environment {
             raw.take_variable(&name, &value)?;
+            raw.take_slack(&name, &value);
         }
         Ok(raw)
     }
@@ -129,6 +134,11 @@ impl Raw {
                 self.take_value(path, section, value)?;
                 continue;
             };
+            if section == notify::SECTION {
+                let shown = path.display().to_string();
+                members.iter().try_for_each(|(name, value)| self.take_destination(&shown, name, value))?;
+                continue;
+            }
             for (name, value) in members {
                 self.take_value(path, &format!("{section}.{name}"), value)?;
             }
@@ -182,6 +192,9 @@ impl Raw {
         let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|it| it.split_once("__")) else {
             return Ok(());
         };
+        if section.eq_ignore_ascii_case(notify::SECTION) {
+            return self.take_destination_variable(name, key, value);
+        }
         let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(key) = KEYS.iter().find(|it| it.path == path) else {
             return Err(Failure::usage(format!(
@@ -290,6 +303,7 @@ impl Raw {
             is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
             decisions: self.decisions()?,
             gateway: self.gateway()?,
+            notify: self.notify()?,
         };
         if !listen.ip().is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
             return Err(Failure::usage(format!(
@@ -335,6 +349,7 @@ impl Raw {
             };
             out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));
         }
+        out.push_str(&self.show_destinations());
         out
     }
 }

@@ -34,6 +34,7 @@ const TABLE: &[(&str, &str)] = &[
     ("GET /v1/alerts", "read"),
     ("GET /v1/alerts/{id}", "read"),
     ("GET /v1/audit", "read"),
+    ("GET /v1/deliveries", "read"),
     ("GET /v1/decisions", "read"),
     ("GET /v1/decisions/report", "read"),
     ("GET /v1/decisions/switches", "read"),
@@ -45,6 +46,7 @@ const TABLE: &[(&str, &str)] = &[
     ("GET /v1/keys", "admin"),
     ("GET /v1/ledger", "read"),
     ("GET /v1/never-block", "read"),
+    ("GET /v1/notify", "read"),
     ("GET /v1/quarantine", "read"),
     ("GET /v1/quarantine/{id}", "read"),
     ("POST /ingest", "ingest"),
@@ -56,11 +58,13 @@ const TABLE: &[(&str, &str)] = &[
     ("POST /v1/decisions/import", "admin"),
     ("POST /v1/decisions/switches", "admin"),
     ("POST /v1/decisions/{id}/release", "admin"),
+    ("POST /v1/deliveries/replay", "admin"),
     ("POST /v1/events", "ingest"),
     ("POST /v1/exceptions", "admin"),
     ("POST /v1/keys", "admin"),
     ("POST /v1/login-links", "admin"),
     ("POST /v1/never-block", "admin"),
+    ("POST /v1/notify/{name}/test", "admin"),
     ("POST /v1/quarantine/replay", "admin"),
 ];
 
@@ -81,7 +85,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = Raw::default().resolve().unwrap();
         let core = Core::open(&folder.path().join("data"), &config).unwrap();
-        let assembly = assemble(core, &config, None).unwrap();
+        let assembly = assemble(core, &config, None, config.notify.nobody().unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { assembly, runtime, _folder: folder }
     }

@@ -114,7 +114,14 @@ pub(crate) fn alert(number: u64) -> Alert {
 }
 
 fn row(of: &Alert) -> OutboxRow {
-    OutboxRow { alert: of.id, destination: "slack".into(), kind: "raised".into(), payload: "{}".into() }
+    OutboxRow {
+        subject: Subject::Alert(of.id),
+        destination: "slack".into(),
+        kind: "raised".into(),
+        occurrence: 0,
+        repeat: None,
+        payload: "{}".into(),
+    }
 }
 
 fn commit(store: &impl Store, lease: &mut Lease, alerts: &[Alert]) -> Committed {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, param
 use super::body;
 use super::error::corrupt;
 use super::unite::Counted;
-use crate::store::{AlertQuery, Commit, StoreError, StoredAlert};
+use crate::store::{AlertQuery, StoreError, StoredAlert};
 
 const COLUMNS: &str = "status, created_at, updated_at, body";
 
@@ -102,21 +102,6 @@ impl<'a> Writing<'a> {
         ])?;
         Ok(())
     }
-}
-
-/// Puts what is to be delivered into the outbox; what is there already stays as it is.
-pub(super) fn post(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
-    if commit.outbox.is_empty() {
-        return Ok(());
-    }
-    let mut insert = transaction.prepare(
-        "INSERT OR IGNORE INTO outbox (alert, destination, kind, payload, created_at, next_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-    )?;
-    for row in commit.outbox {
-        insert.execute(params![key_of(row.alert), row.destination, row.kind, row.payload, commit.now.0])?;
-    }
-    Ok(())
 }
 
 /// Reads one alert.
