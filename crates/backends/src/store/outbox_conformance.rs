@@ -78,7 +78,7 @@ fn about(of: &Alert, kind: &str) -> OutboxRow {
 
 fn commit(store: &impl Store, lease: &mut Lease, alerts: &[Alert], outbox: &[OutboxRow], now: Timestamp) {
     let to = Position(lease.position.0 + 1);
-    store.commit(&Commit { lease: *lease, to, alerts, outbox, now }).expect("the owner may commit");
+    store.commit(&Commit { lease: *lease, to, alerts, outbox, proposals: &[], now }).expect("the owner may commit");
     lease.position = to;
 }
 
@@ -135,6 +135,7 @@ pub(crate) fn a_message_is_posted_with_its_alert_and_once<S: Store>(open: impl F
         to: Position(9),
         alerts: &[alert(2)],
         outbox: &[about(&alert(2), "raised")],
+        proposals: &[],
         now: at(0),
     };
     assert!(matches!(store.commit(&elsewhere), Err(StoreError::Fenced { .. })));

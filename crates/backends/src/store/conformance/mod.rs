@@ -15,7 +15,9 @@ use model::place::{PartitionId, Position};
 use model::severity::Severity;
 use model::time::Timestamp;
 
-use super::{AlertQuery, Commit, Committed, Key, Lease, OutboxRow, Scope, Store, StoredAlert};
+use super::outbox::{OutboxRow, Subject};
+
+use super::{AlertQuery, Commit, Committed, Key, Lease, Scope, Store, StoredAlert};
 
 const PARTITION: PartitionId = PartitionId(3);
 const NOW: Timestamp = Timestamp(1_000_000);
