@@ -263,3 +263,24 @@ async fn nobody_there_is_said_with_the_host_only() {
     let text = error.to_string();
     assert!(text.starts_with("no connection to `127.0.0.1`: ") && !text.contains("secret"), "{text}");
 }
+
+#[tokio::test]
+async fn what_the_operator_writes_as_an_address_is_meant() {
+    let (address, _) =
+        receiver(|it| written(it, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")).await;
+    let rebinding = Rebinding(Mutex::new(vec!["127.0.0.1".parse().expect("an address")]));
+    let dialer = |resolver: Arc<dyn Resolve>| Dialer::new(Guard::default(), resolver, None).believing_written();
+    let client = Client::new(dialer(Arc::new(System)), TIMES);
+    for host in ["127.0.0.1", "localhost"] {
+        let target = Target::parse(&format!("http://{host}:{}/", address.port())).expect(host);
+        let reply = client.post(&target, &[], Bytes::from_static(b"body")).await;
+        assert!(reply.as_ref().is_ok_and(|it| it.status == 200), "{host}: {reply:?}");
+    }
+    // A name that leads there is still none of the operator's addresses, and metadata services are nobody's.
+    let client = Client::new(dialer(Arc::new(rebinding)), TIMES);
+    for host in ["rebinding.example", "169.254.169.254", "[fe80::1]", "0.0.0.0", "[::ffff:169.254.169.254]"] {
+        let target = Target::parse(&format!("http://{host}:{}/", address.port())).expect(host);
+        let sent = client.post(&target, &[], Bytes::from_static(b"body")).await;
+        assert!(matches!(sent, Err(SendError::Dial(DialError::Denied { .. }))), "{host}: {sent:?}");
+    }
+}

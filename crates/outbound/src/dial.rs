@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::guard::Guard;
+use crate::guard::{Guard, is_private};
 use crate::resolve::{ADDRESSES_MAX, Resolve};
 use crate::tls;
 
@@ -83,6 +83,7 @@ pub struct Dialer {
     resolver: Arc<dyn Resolve>,
     bundle: Option<PathBuf>,
     tls: Arc<OnceLock<Result<TlsConnector, String>>>,
+    believes_written: bool,
 }
 
 impl Dialer {
@@ -90,13 +91,21 @@ impl Dialer {
     /// system; they are read when the first connection needs them.
     #[must_use]
     pub fn new(guard: Guard, resolver: Arc<dyn Resolve>, bundle: Option<PathBuf>) -> Self {
-        Self { guard, resolver, bundle, tls: Arc::default() }
+        Self { guard, resolver, bundle, tls: Arc::default(), believes_written: false }
+    }
+
+    /// Lets a private or loopback address through where it is written as such, or as `localhost`: for hosts that only the
+    /// operator names. A name that leads there is denied as before, and so is a metadata service in any writing.
+    #[must_use]
+    pub fn believing_written(mut self) -> Self {
+        self.believes_written = true;
+        self
     }
 
     /// Whether `host` is an address, written as such, that may not be connected to; a name is judged when it is resolved.
     #[must_use]
     pub fn refuses(&self, host: &str) -> bool {
-        host.parse::<IpAddr>().is_ok_and(|it| !self.guard.allows(it))
+        host.parse::<IpAddr>().is_ok_and(|it| !self.allows(host, it))
     }
 
     /// Connects within `time`, with TLS if `is_tls`.
@@ -149,6 +158,11 @@ impl Dialer {
         Err(DialError::Connect { host: host.to_owned(), source })
     }
 
+    fn allows(&self, host: &str, address: IpAddr) -> bool {
+        let is_written = host.parse::<IpAddr>().is_ok() || host == "localhost";
+        self.guard.allows(address) || (self.believes_written && is_written && is_private(address))
+    }
+
     /// The addresses of `host` that may be connected to, at least one.
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
         let unresolved = |source| DialError::Resolve { host: host.to_owned(), source };
@@ -157,7 +171,7 @@ impl Dialer {
             Err(_) => self.resolver.resolve(host).await.map_err(|it| unresolved(Some(it)))?,
         };
         let first = *found.first().ok_or_else(|| unresolved(None))?;
-        let allowed: Vec<IpAddr> = found.into_iter().take(ADDRESSES_MAX).filter(|it| self.guard.allows(*it)).collect();
+        let allowed: Vec<IpAddr> = found.into_iter().take(ADDRESSES_MAX).filter(|it| self.allows(host, *it)).collect();
         if allowed.is_empty() {
             return Err(DialError::Denied { host: host.to_owned(), address: first });
         }

@@ -112,6 +112,15 @@ impl Guard {
     }
 }
 
+/// Whether an address is of this host or of a private network (RFC 1918, RFC 4193), and no link-local one.
+#[must_use]
+pub fn is_private(address: IpAddr) -> bool {
+    match meant(address) {
+        IpAddr::V4(it) => it.is_loopback() || it.is_private(),
+        IpAddr::V6(it) => it.is_loopback() || it.is_unique_local(),
+    }
+}
+
 /// The address that is reached in the end.
 fn meant(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else { return address };
