@@ -113,10 +113,15 @@ impl Selection {
         let shown = path.display().to_string();
         match fs::read_to_string(path) {
             Ok(text) => Ok(Some((text, shown))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.rules_config.is_none() => Ok(None),
+            // That the data folder is none is said by who opens it.
+            Err(error) if is_missing(&error) && self.rules_config.is_none() => Ok(None),
             Err(error) => Err(Failure::usage(format!("`{shown}` cannot be read: {error}"))),
         }
     }
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 impl Sources {

@@ -86,7 +86,7 @@ pub(crate) fn complain(text: &str) {
 }
 
 /// The widest cell of a table, in characters: an id, a time and an address fit. One long value would pad every row.
-const CELL_CHARS_MAX: usize = 48;
+const CELL_CHARS_MAX: usize = 120;
 /// The widest cell of the last column, in characters; nothing is padded behind it.
 const LAST_CELL_CHARS_MAX: usize = 400;
 
@@ -144,7 +144,7 @@ mod tests {
         let rows = vec![vec!["u".repeat(60_000), "r".repeat(60_000)], vec!["short".to_owned(), "c".to_owned()]];
         let shown = table(&["X", "Y"], &rows);
         let lengths: Vec<usize> = shown.lines().map(|it| it.chars().count()).collect();
-        assert_eq!(lengths, [51, 50 + 400, 51]);
+        assert_eq!(lengths, [123, 122 + 400, 123]);
         assert!(shown.contains("uuu…  rrr"));
         for (text, expected) in [("", ""), ("abc", "abc"), ("abcd", "ab…"), ("üüüü", "üü…")] {
             assert_eq!(cut(text, 3), expected);
