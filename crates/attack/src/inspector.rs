@@ -12,10 +12,12 @@ use crate::report::{Family, Finding, Place, Report, excerpt_of};
 use crate::request::Request;
 use crate::value::{Standing, ValueScratch, judge};
 
-/// How many clean header values a thread remembers.
+/// How many clean header values and targets a thread remembers.
 const CLEAN_MAX: usize = 8192;
 /// How much of a target is read.
 const TARGET_BYTES_MAX: usize = 64 << 10;
+/// Longer targets are read each time: nobody asks for the same one often.
+const TARGET_KEPT_BYTES_MAX: usize = 512;
 /// Shorter segments of a path are read as parts of the path only.
 const SEGMENT_BYTES_MIN: usize = 9;
 /// How many values of one request are judged; a request with more of them has findings by then, or is one for a limit of requests.
@@ -32,7 +34,7 @@ pub struct Inspector {
 #[derive(Debug, Default)]
 pub struct Scratch {
     value: ValueScratch,
-    /// Hashes of header values in which nothing stood out, and who such a user agent is. The key of the hash is random, so
+    /// Hashes of header values and targets in which nothing stood out, and who such a user agent is. The key of the hash is random, so
     /// nobody makes one that is here.
     clean: Vec<(u64, Client)>,
 }
@@ -77,7 +79,7 @@ impl Inspector {
 
     fn walk(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
         let mut walk = Walk { inspector: self, scratch, report, values: 0 };
-        walk.target(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
+        walk.target_once(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
         walk.headers(request);
         if !request.body.is_empty() {
             body::walk(request, &mut walk);
@@ -137,6 +139,31 @@ impl Walk<'_> {
         });
     }
 
+    /// Reads the target, unless nothing stood out in the same one before: sites serve the same few again and again.
+    fn target_once(&mut self, target: &[u8]) {
+        if TARGET_KEPT_BYTES_MAX < target.len() || self.inspector.literals.calls_for_all() {
+            return self.target(target);
+        }
+        // No header has an empty name.
+        let hash = self.inspector.hasher.hash_one(("", target)) | 1;
+        if self.scratch.clean.get(hash as usize % CLEAN_MAX).is_some_and(|it| it.0 == hash) {
+            return;
+        }
+        let before = self.report.added();
+        self.target(target);
+        if self.report.added() == before {
+            self.keep_clean(hash, Client::Silent);
+        }
+    }
+
+    /// Remembers that nothing stood out in what has this hash.
+    fn keep_clean(&mut self, hash: u64, client: Client) {
+        if self.scratch.clean.is_empty() {
+            self.scratch.clean.resize(CLEAN_MAX, (0, Client::Silent));
+        }
+        self.scratch.clean[hash as usize % CLEAN_MAX] = (hash, client);
+    }
+
     fn target(&mut self, target: &[u8]) {
         let target = without_origin(target);
         let (path, query) = match memchr::memchr(b'?', target) {
@@ -193,10 +220,7 @@ impl Walk<'_> {
             self.header(header.name, header.value);
             // What was found and not kept was found all the same: the value is not clean.
             if self.report.added() == before && !self.inspector.literals.calls_for_all() {
-                if self.scratch.clean.is_empty() {
-                    self.scratch.clean.resize(CLEAN_MAX, (0, Client::Silent));
-                }
-                self.scratch.clean[slot] = (hash, if is_agent { client } else { Client::Silent });
+                self.keep_clean(hash, if is_agent { client } else { Client::Silent });
             }
         }
         if client == Client::Scanner {

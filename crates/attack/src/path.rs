@@ -1,7 +1,10 @@
 //! Paths that leave their folder, and files that no visitor asks for.
 
+use std::sync::LazyLock;
+
 use crate::hit::Hit;
 use crate::report::Family;
+use aho_corasick::AhoCorasick;
 
 /// A longer text is no path.
 const PATH_BYTES_MAX: usize = 8192;
@@ -260,32 +263,40 @@ impl Path {
         ENDS.iter().any(|it| name.ends_with(it))
     }
 
-    fn find(&self, names: &[&[u8]]) -> bool {
-        names.iter().any(|name| {
-            memchr::memmem::find_iter(&self.flat, name).any(|at| {
-                at == 0 || matches!(self.flat[at - 1], b'/' | b'.' | b'=' | b':' | b'"' | b'\'' | b' ' | b'?')
-            })
-        })
+    fn find(&self, names: &AhoCorasick) -> bool {
+        names
+            .find_overlapping_iter(&self.flat)
+            .map(|it| it.start())
+            .any(|at| at == 0 || matches!(self.flat[at - 1], b'/' | b'.' | b'=' | b':' | b'"' | b'\'' | b' ' | b'?'))
     }
 
     /// Whether a name of the system's files stands behind a root: `/etc/passwd`, `c:/windows/win.ini`, `file:///etc`.
     fn has_absolute(&self) -> bool {
-        SYSTEM_FILES.iter().any(|name| {
-            memchr::memmem::find_iter(&self.flat, name).any(|at| {
-                let before = &self.flat[..at];
-                let is_rooted = before.ends_with(b"/") || (name.starts_with(b"web-inf") && before.is_empty());
-                let folder = before.strip_suffix(b"/").unwrap_or(before);
-                let is_root = folder.is_empty()
-                    || folder.ends_with(b":")
-                    || folder.ends_with(b"/")
-                    || folder.last().is_some_and(|it| {
-                        matches!(it, b' ' | b'=' | b'"' | b'\'' | b'(' | b'<' | b'>' | b'`' | b'.' | b'|' | b',')
-                    });
-                is_rooted && (is_root || matches!(*name, b"web-inf/" | b".ssh/id_" | b"c$/users/" | b"c$/windows/"))
-            })
+        NAMES.system.find_overlapping_iter(&self.flat).any(|hit| {
+            let (name, before) = (SYSTEM_FILES[hit.pattern().as_usize()], &self.flat[..hit.start()]);
+            let is_rooted = before.ends_with(b"/") || (name.starts_with(b"web-inf") && before.is_empty());
+            let folder = before.strip_suffix(b"/").unwrap_or(before);
+            let is_root = folder.is_empty()
+                || folder.ends_with(b":")
+                || folder.ends_with(b"/")
+                || folder.last().is_some_and(|it| {
+                    matches!(it, b' ' | b'=' | b'"' | b'\'' | b'(' | b'<' | b'>' | b'`' | b'.' | b'|' | b',')
+                });
+            is_rooted && (is_root || matches!(name, b"web-inf/" | b".ssh/id_" | b"c$/users/" | b"c$/windows/"))
         })
     }
 }
+
+/// The names of files, each list found in one pass.
+struct Names {
+    system: AhoCorasick,
+    others: AhoCorasick,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    let all = |names: &[&[u8]]| AhoCorasick::new(names).expect("the names are few and short");
+    Names { system: all(SYSTEM_FILES), others: all(OTHER_FILES) }
+});
 
 /// How the text stands in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,11 +329,12 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     }
     let has_space = memchr::memchr2(b' ', b'\n', text).is_some();
     if 0 < path.climbs
-        && (path.find(SYSTEM_FILES) || (!has_space && path.find(OTHER_FILES) && (1 < path.climbs || path.is_disguised)))
+        && (path.find(&NAMES.system)
+            || (!has_space && path.find(&NAMES.others) && (1 < path.climbs || path.is_disguised)))
     {
         return sure("path-climb-to-file");
     }
-    if 0 < path.soft_climbs && path.find(SYSTEM_FILES) {
+    if 0 < path.soft_climbs && path.find(&NAMES.system) {
         return sure("path-climb-to-file");
     }
     // A value that climbs from a root climbs from nowhere.
@@ -335,11 +347,11 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     if path.begins_with_climb()
         && (!has_space || 1 < path.climbs_in_a_row)
         && text.len() < 300
-        && (path.find(OTHER_FILES) || path.ends_as_source())
+        && (path.find(&NAMES.others) || path.ends_as_source())
     {
         return sure("path-climb-to-file");
     }
-    if path.is_disguised && path.text.starts_with(b".") && path.find(SYSTEM_FILES) {
+    if path.is_disguised && path.text.starts_with(b".") && path.find(&NAMES.system) {
         return sure("path-disguised");
     }
     if 2 <= path.climbs_in_a_row && !has_space && !is_source_map(text) {
@@ -351,7 +363,7 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     if 0 < path.climbs && standing == Standing::Target {
         return Some(Hit::hint(Family::PathTraversal, "path-climb", all));
     }
-    let single = 0 < path.climbs && !has_space && (path.find(OTHER_FILES) && text.len() < 200);
+    let single = 0 < path.climbs && !has_space && (path.find(&NAMES.others) && text.len() < 200);
     single.then(|| Hit::hint(Family::PathTraversal, "path-climb", all))
 }
 
