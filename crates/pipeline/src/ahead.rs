@@ -19,6 +19,9 @@ use crate::ingest::chain;
 pub(crate) const BLOCKS_MAX: usize = 32;
 /// How long to wait for more before looking whether it is time to end.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long to let events gather after some were read: to be woken for each append of a busy log costs more than to
+/// detect on what it brought. No event waits longer for it.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long to wait before a log that cannot be read is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -57,6 +60,7 @@ impl Shared {
 /// Reads from `from` on and hands over what is ready, until it is told to end or nobody takes it.
 pub(crate) fn run(log: &dyn Log, partition: PartitionId, from: Position, shared: &Shared, ready: &SyncSender<Ready>) {
     let (mut position, mut matcher, mut is_complained) = (from, Matcher::default(), false);
+    let mut has_read = false;
     while !shared.is_over.load(Ordering::Relaxed) {
         let block = match log.read(partition, position) {
             Ok(block) => block,
@@ -70,9 +74,14 @@ pub(crate) fn run(log: &dyn Log, partition: PartitionId, from: Position, shared:
         };
         is_complained = false;
         if block.is_empty() {
-            log.wait(partition, position, PATIENCE);
+            if std::mem::take(&mut has_read) {
+                thread::sleep(GATHER);
+            } else {
+                log.wait(partition, position, PATIENCE);
+            }
             continue;
         }
+        has_read = true;
         let rules = shared.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut matches = Matches::default();
         for record in block.records(position).filter(|it| it.kind == RecordKind::Event) {
