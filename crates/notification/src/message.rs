@@ -3,8 +3,10 @@
 use backends::store::alert_text;
 use backends::store::outbox::{MessageId, Taken};
 use model::alert::{Alert, AlertStatus};
-use model::entity::Entity;
-use model::id::{AlertId, EventId};
+use model::decision::{Decision, Measure, Target};
+use model::entity::{Entity, EntityKind};
+use model::id::{AlertId, EventId, digest128};
+use model::network::Network;
 use model::severity::Severity;
 use model::time::Timestamp;
 
@@ -53,6 +55,58 @@ pub struct Message {
     pub created_at: Timestamp,
     /// The time of this attempt.
     pub now: Timestamp,
+}
+
+/// A decision in the form of an alert, so that every channel can tell of it.
+#[must_use]
+pub fn notice_of(decision: &Decision) -> Alert {
+    let entity = match &decision.target {
+        Target::Network(network) => {
+            let kind = if network.single().is_some() { EntityKind::Ip } else { EntityKind::Group };
+            Entity { kind, value: network.to_string() }
+        }
+        Target::User(user) => Entity { kind: EntityKind::User, value: user.clone() },
+    };
+    let done = match decision.measure {
+        Measure::Ban => "banned",
+        Measure::Captcha => "must show that it is a person",
+        Measure::Throttle => "throttled",
+    };
+    let (first, last) = decision.basis.seen.unwrap_or((decision.created_at, decision.created_at));
+    let details = format!("Until {}, by {}: {}", decision.expires_at, decision.actor, decision.reason);
+    Alert {
+        id: AlertId(digest128(&[b"decision", &decision.id.0.to_le_bytes()])),
+        rule_id: "bartizan-decision".to_owned(),
+        rule_version: "built-in".to_owned(),
+        title: format!("{} {done}", decision.target),
+        kind: "decision".to_owned(),
+        severity: Severity::Informational,
+        confidence: 100,
+        status: AlertStatus::New,
+        client_ip: decision.target.network().and_then(Network::single),
+        entity,
+        dst_ip: None,
+        count: decision.basis.count,
+        first_seen: first,
+        last_seen: last,
+        window_start: decision.created_at,
+        timestamp: decision.created_at,
+        details,
+        reason: decision.reason.clone(),
+        description: "A decision is in force.".to_owned(),
+        detector: "Admitter".to_owned(),
+        source: "bartizan".to_owned(),
+        country: None,
+        user: None,
+        matched: vec![
+            ("decision".to_owned(), decision.id.to_string()),
+            ("rule".to_owned(), decision.basis.rule_id.clone()),
+        ],
+        evidence: decision.basis.events.clone(),
+        event: "{}".to_owned(),
+        synthetic: decision.is_synthetic,
+        incarnation: 0,
+    }
 }
 
 impl Message {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use backends::store::Store;
 use backends::store::outbox::{MessageId, OutboxRow};
 use model::alert::Alert;
+use model::decision::Decision;
 use model::id::digest128;
 use model::time::Timestamp;
 use outbound::client::Client;
@@ -108,6 +109,12 @@ impl Notifier {
     #[must_use]
     pub fn raised(&self, alert: &Alert) -> Vec<OutboxRow> {
         route::raised(&self.routes, alert)
+    }
+
+    /// Returns the messages for a decision.
+    #[must_use]
+    pub fn decided(&self, decision: &Decision) -> Vec<OutboxRow> {
+        route::decided(&self.routes, decision)
     }
 
     /// Returns the messages for an alert that somebody closed at `at`.

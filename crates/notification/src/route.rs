@@ -5,11 +5,12 @@ use std::time::Duration;
 use backends::store::alert_text;
 use backends::store::outbox::{OutboxRow, Repeat, Subject};
 use model::alert::Alert;
+use model::decision::{Decision, Standing};
 use model::id::digest128;
 use model::severity::Severity;
 use model::time::Timestamp;
 
-use crate::message::Kind;
+use crate::message::{Kind, notice_of};
 
 /// The largest first evidence that a message carries, in bytes; a larger one is left out.
 const EVENT_BYTES_MAX: usize = 64 << 10;
@@ -31,6 +32,8 @@ pub struct Route {
     pub tells_closed: bool,
     /// Whether it is told of alerts of demo data.
     pub has_synthetic: bool,
+    /// Whether it is told of decisions that are in force.
+    pub tells_decisions: bool,
 }
 
 impl Route {
@@ -63,6 +66,17 @@ pub fn raised(routes: &[Route], alert: &Alert) -> Vec<OutboxRow> {
     let repeat = |it: &Route| (!it.repeat.is_zero()).then(|| Repeat { group: group_of(alert), interval: it.repeat });
     let rows = rows(routes.iter().filter(|it| it.wants(alert)), alert, Kind::Raised);
     rows.map(|(route, row)| OutboxRow { repeat: repeat(route), ..row }).collect()
+}
+
+/// Returns the messages for a decision; none for one that nobody enforces.
+#[must_use]
+pub fn decided(routes: &[Route], decision: &Decision) -> Vec<OutboxRow> {
+    if decision.standing != Standing::InForce || decision.is_synthetic {
+        return Vec::new();
+    }
+    let notice = notice_of(decision);
+    let rows = rows(routes.iter().filter(|it| it.tells_decisions), &notice, Kind::Raised);
+    rows.map(|(_, row)| OutboxRow { subject: Subject::Decision(decision.id.0), ..row }).collect()
 }
 
 /// Returns the messages for an alert that somebody closed at `at`.
@@ -120,6 +134,7 @@ mod tests {
             repeat: Duration::ZERO,
             tells_closed: false,
             has_synthetic: false,
+            tells_decisions: false,
         }
     }
 
@@ -128,6 +143,20 @@ mod tests {
         let mut route = route();
         change(&mut route);
         assert_eq!(raised(&[route], of).len() == 1, expected);
+    }
+
+    #[test]
+    fn a_decision_in_force_goes_to_who_asked_for_it() {
+        let decision = crate::channels::samples::decision();
+        let asked = Route { tells_decisions: true, severity_min: Severity::Critical, ..route() };
+        let rows = decided(&[route(), asked.clone()], &decision);
+        assert_eq!(rows.iter().map(|it| it.subject).collect::<Vec<_>>(), [Subject::Decision(7)]);
+        let notice = alert_text::decode(&rows[0].payload).unwrap();
+        assert_eq!((notice.title.as_str(), notice.kind.as_str()), ("203.0.113.7 banned", "decision"));
+        assert!(notice.details.ends_with("by rule bruteforce: Brute force attack"), "{}", notice.details);
+        for standing in [Standing::DryRun, Standing::Held(model::decision::Brake::Rate)] {
+            assert_eq!(decided(std::slice::from_ref(&asked), &Decision { standing, ..decision.clone() }), []);
+        }
     }
 
     #[test]

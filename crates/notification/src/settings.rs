@@ -210,6 +210,7 @@ impl<'a> Settings<'a> {
             repeat: self.duration("repeat", Duration::from_secs(3600), REPEAT_MAX)?,
             tells_closed: self.flag("closed", tells_closed)?,
             has_synthetic: self.flag("synthetic", false)?,
+            tells_decisions: self.flag("decisions", false)?,
         })
     }
 

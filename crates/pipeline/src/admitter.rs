@@ -4,12 +4,13 @@
 //! is on the [`Board`] before the call that made it returns.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backends::store::decisions::{
-    Admission as Admitting, AuditEntry, DecisionQuery, Judged, LEADER, SWITCH_MODE, SWITCH_PAUSED,
+    Admission as Admitting, AuditEntry, DecisionQuery, Judged, LEADER, SWITCH_MODE, SWITCH_PAUSED, Tell,
 };
+use backends::store::outbox::OutboxRow;
 use backends::store::{Lease, Store, StoreError};
 use decision::admission::{Admission, Brakes, Circumstances, Mode, SHARE_SPAN, Verdict};
 use decision::board::Board;
@@ -21,6 +22,7 @@ use model::network::Network;
 use model::time::Timestamp;
 
 use crate::alarm::{Alarms, Held};
+use crate::detect::Announce;
 use crate::ingest::{chain, now};
 use crate::progress::Progress;
 
@@ -68,12 +70,25 @@ pub struct AdmitterParts {
     pub on_decided: OnDecided,
 }
 
+/// Makes the messages about a decision.
+pub type AnnounceDecision = Arc<dyn Fn(&Decision) -> Vec<OutboxRow> + Send + Sync>;
+
+/// Who is sent a message: of alarms, and of decisions in force.
+#[derive(Clone)]
+pub struct Announcers {
+    /// Makes the messages about a new alarm.
+    pub alarm: Announce,
+    /// Makes the messages about a decision.
+    pub decision: AnnounceDecision,
+}
+
 /// The admitter.
 pub struct Admitter {
     parts: AdmitterParts,
     state: Mutex<State>,
     wanted: Condvar,
     is_wanted: AtomicBool,
+    announcers: OnceLock<Announcers>,
 }
 
 struct State {
@@ -110,7 +125,18 @@ impl Admitter {
         parts.board.spare(spared);
         load(&parts, &mut admission)?;
         let state = State { lease: None, admission, mode, paused, alarms: Alarms::default() };
-        Ok(Self { parts, state: Mutex::new(state), wanted: Condvar::new(), is_wanted: AtomicBool::new(true) })
+        Ok(Self {
+            parts,
+            state: Mutex::new(state),
+            wanted: Condvar::new(),
+            is_wanted: AtomicBool::new(true),
+            announcers: OnceLock::new(),
+        })
+    }
+
+    /// Says who is sent messages from now on; a second call changes nothing.
+    pub fn announce_by(&self, announcers: Announcers) {
+        let _ = self.announcers.set(announcers);
     }
 
     /// Where enforcers look.
@@ -374,7 +400,20 @@ impl Admitter {
         };
         // While nothing is enforced nobody has to be woken.
         let raised = if state.mode == Mode::Live { alarms.take(&held, now, lease.epoch) } else { Vec::new() };
-        let admitting = Admitting { lease, taken, judged: &judged, alarms: &raised, audit: &audit, now };
+        let announcers = self.announcers.get();
+        let outbox: Vec<OutboxRow> =
+            announcers.iter().flat_map(|it| raised.iter().flat_map(|alarm| (it.alarm)(alarm))).collect();
+        let tell = |decision: &Decision| announcers.map_or_else(Vec::new, |it| (it.decision)(decision));
+        let admitting = Admitting {
+            lease,
+            taken,
+            judged: &judged,
+            alarms: &raised,
+            outbox: &outbox,
+            tell: Tell(&tell),
+            audit: &audit,
+            now,
+        };
         let decisions = self.parts.store.admit(&admitting)?;
         (state.admission, state.alarms) = (admission, alarms);
         self.parts.board.apply(&decisions, now);

@@ -18,7 +18,7 @@ use model::intake::{IngestError, Receipt, Submission};
 use model::time::Timestamp;
 use notification::notifier::Notifier;
 use pipeline::actions::Actions;
-use pipeline::admitter::Admitter;
+use pipeline::admitter::{Admitter, Announcers};
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
 use sources::files::follow::{FileInput, Pace, follow};
@@ -218,6 +218,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
     shelf.keep(&rules, &sources)?;
     let actions = Arc::new(Actions::new(sources.policy.clone(), config.decisions.spoofable.clone()));
+    core.admitter.announce_by({
+        let (alarms, decisions) = (notifier.clone(), notifier.clone());
+        Announcers { alarm: Arc::new(move |it| alarms.raised(it)), decision: Arc::new(move |it| decisions.decided(it)) }
+    });
     let detector = Detector::open(DetectParts {
         log: core.log.clone(),
         store: core.store.clone(),

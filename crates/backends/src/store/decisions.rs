@@ -1,11 +1,14 @@
 //! Proposals, decisions, who is spared, and who changed what: the part of a store that blocking rests on.
 
+use std::fmt;
+
 use model::alert::Alert;
 use model::decision::{Decision, DecisionId, Ended, Origin, Proposal, Spared, Standing, Target};
 use model::network::Network;
 use model::place::PartitionId;
 use model::time::Timestamp;
 
+use super::outbox::OutboxRow;
 use super::{Lease, StoreError};
 
 /// The partition whose lease is the right to admit: one leader in an installation.
@@ -35,6 +38,21 @@ pub struct Judged {
     pub standing: Standing,
 }
 
+/// Makes the messages about a decision, once it has its number.
+#[derive(Clone, Copy)]
+pub struct Tell<'a>(pub &'a dyn Fn(&Decision) -> Vec<OutboxRow>);
+
+impl Tell<'_> {
+    /// Tells nobody.
+    pub const NOBODY: Tell<'static> = Tell(&|_| Vec::new());
+}
+
+impl fmt::Debug for Tell<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Tell")
+    }
+}
+
 /// What the leader stores at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission<'a> {
@@ -46,6 +64,10 @@ pub struct Admission<'a> {
     pub judged: &'a [Judged],
     /// Alarms about what was held back.
     pub alarms: &'a [Alert],
+    /// Messages about those of them that are new.
+    pub outbox: &'a [OutboxRow],
+    /// Messages about decisions.
+    pub tell: Tell<'a>,
     /// What is written down about it.
     pub audit: &'a [AuditEntry],
     /// The time.

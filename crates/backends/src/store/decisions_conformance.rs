@@ -10,7 +10,7 @@ use model::place::{PartitionId, Position};
 use model::time::Timestamp;
 
 use super::conformance::alert;
-use super::decisions::{Admission, AuditEntry, DecisionQuery, Judged, LEADER, Puller};
+use super::decisions::{Admission, AuditEntry, DecisionQuery, Judged, LEADER, Puller, Tell};
 use super::{Commit, Lease, Store, StoreError};
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -84,7 +84,18 @@ fn judged(address: &str, standing: Standing) -> Judged {
 fn admit(store: &impl Store, judged: &[Judged]) -> Vec<Decision> {
     let lease = store.acquire(LEADER).unwrap();
     let audit = [entry("decision.add", "x")];
-    store.admit(&Admission { lease, taken: &[], judged, alarms: &[], audit: &audit, now: NOW }).unwrap()
+    store
+        .admit(&Admission {
+            lease,
+            taken: &[],
+            judged,
+            alarms: &[],
+            outbox: &[],
+            tell: Tell::NOBODY,
+            audit: &audit,
+            now: NOW,
+        })
+        .unwrap()
 }
 
 fn ended() -> Ended {
@@ -107,8 +118,16 @@ pub(crate) fn a_proposal_is_stored_with_its_new_alert_and_only_then<S: Store>(op
     let leader = store.acquire(LEADER).unwrap();
     let taken = [waiting[0].number];
     let judged = [judged("192.0.2.7", Standing::InForce)];
-    let admission =
-        Admission { lease: leader, taken: &taken, judged: &judged, alarms: &[alert(5)], audit: &[], now: NOW };
+    let admission = Admission {
+        lease: leader,
+        taken: &taken,
+        judged: &judged,
+        alarms: &[alert(5)],
+        outbox: &[],
+        tell: Tell::NOBODY,
+        audit: &[],
+        now: NOW,
+    };
     assert_eq!(store.admit(&admission).unwrap().len(), 1);
     assert_eq!(store.proposals(10).unwrap(), []);
     assert!(store.alert(alert(5).id).unwrap().is_some());
@@ -136,8 +155,16 @@ pub(crate) fn a_former_leader_admits_nothing<S: Store>(open: impl Fn() -> S) {
     let old = store.acquire(LEADER).unwrap();
     let _new = open().acquire(LEADER).unwrap();
     let judged = [judged("192.0.2.7", Standing::InForce)];
-    let refused =
-        store.admit(&Admission { lease: old, taken: &[], judged: &judged, alarms: &[], audit: &[], now: NOW });
+    let refused = store.admit(&Admission {
+        lease: old,
+        taken: &[],
+        judged: &judged,
+        alarms: &[],
+        outbox: &[],
+        tell: Tell::NOBODY,
+        audit: &[],
+        now: NOW,
+    });
     assert!(matches!(refused, Err(StoreError::Fenced { partition: LEADER })), "{refused:?}");
     assert_eq!(store.decisions(&DecisionQuery { limit: 10, ..DecisionQuery::default() }).unwrap(), []);
 }

@@ -124,3 +124,23 @@ pub(crate) fn built(kind: &str, values: &[(&str, &str)]) -> Built {
     settings.end()?;
     Ok(channel)
 }
+
+/// A ban in force.
+pub(crate) fn decision() -> model::decision::Decision {
+    use model::decision::{Basis, Decision, DecisionId, Measure, Origin, Standing, Target};
+    Decision {
+        id: DecisionId(7),
+        target: Target::read("ip", "203.0.113.7").expect("it is an address"),
+        measure: Measure::Ban,
+        origin: Origin::Rule,
+        reason: "Brute force attack".to_owned(),
+        basis: Basis { rule_id: "bruteforce".to_owned(), ..Basis::default() },
+        actor: "rule bruteforce".to_owned(),
+        created_at: Timestamp(1_795_176_000_000_000_000),
+        expires_at: Timestamp(1_795_179_600_000_000_000),
+        standing: Standing::InForce,
+        ended: None,
+        is_synthetic: false,
+        changed: 7,
+    }
+}

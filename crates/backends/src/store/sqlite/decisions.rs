@@ -8,11 +8,13 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::SqliteStore;
-use super::alerts::{Writing, key_of};
+use super::alerts::{Writing, Written, key_of};
 use super::decision_body::{Body, decode_proposal, encode_proposal};
 use super::error::corrupt;
+use super::outbox;
 use crate::failpoint;
 use crate::store::decisions::{Admission, AuditEntry, DecisionQuery, DecisionStore, Judged, Puller, WaitingProposal};
+use crate::store::outbox::Subject;
 use crate::store::{Lease, StoreError};
 
 const COLUMNS: &str =
@@ -63,6 +65,7 @@ impl DecisionStore for SqliteStore {
     }
 
     fn admit(&self, admission: &Admission<'_>) -> Result<Vec<Decision>, StoreError> {
+        let mut posted = 0;
         let admitted = self.write(|transaction| {
             check_lease(transaction, admission.lease)?;
             {
@@ -74,10 +77,17 @@ impl DecisionStore for SqliteStore {
             let admitted = insert(transaction, admission.judged, admission.now)?;
             if !admission.alarms.is_empty() {
                 let mut writing = Writing::new(transaction, admission.now)?;
+                let mut raised = Vec::new();
                 for alarm in admission.alarms {
-                    writing.write(alarm)?;
+                    if writing.write(alarm)? == Written::Raised {
+                        raised.push(Subject::Alert(alarm.id));
+                    }
                 }
+                let news = admission.outbox.iter().filter(|it| raised.contains(&it.subject));
+                posted += outbox::post(transaction, news, admission.now)?;
             }
+            let told: Vec<_> = admitted.iter().flat_map(admission.tell.0).collect();
+            posted += outbox::post(transaction, &told, admission.now)?;
             write_audit(transaction, admission.audit)?;
             failpoint::visit("store.before_admit");
             Ok(admitted)
@@ -85,6 +95,9 @@ impl DecisionStore for SqliteStore {
         failpoint::visit("store.after_admit");
         if !admission.alarms.is_empty() {
             self.changed();
+        }
+        if 0 < posted {
+            self.wake();
         }
         Ok(admitted)
     }
