@@ -271,8 +271,8 @@ fn body_refusal(error: BodyError) -> Answer {
 fn finish(answer: Answer, id: &str, is_head: bool) -> hyper::Response<Outgoing> {
     let body = match answer.stream {
         _ if is_head => Outgoing::whole(Bytes::new()),
-        Some(stream) => Outgoing::made_by(stream),
-        None => Outgoing::whole(answer.body),
+        Some(stream) => Outgoing::made_by(stream).telling(answer.sent),
+        None => Outgoing::whole(answer.body).telling(answer.sent),
     };
     let mut response = hyper::Response::new(body);
     *response.status_mut() = answer.status;
