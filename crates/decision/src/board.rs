@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use model::decision::{Decision, Target};
 use model::time::Timestamp;
 
-use crate::set::{Changes, Cursor, DecisionSet, Entry};
+use crate::set::{Changes, Cursor, DecisionSet, Entry, View};
 use crate::spared::SparedList;
 
 /// The decisions in force and who is spared. What is spared is asked again whenever a decision is served.
@@ -55,6 +55,15 @@ impl Board {
     pub fn since(&self, cursor: Option<Cursor>, now: Timestamp) -> Changes {
         let inner = self.read();
         let mut changes = inner.set.since(cursor, now);
+        changes.added.retain(|it| inner.is_served(&it.target));
+        changes
+    }
+
+    /// The same for somebody who sees a part only; see [`DecisionSet::since_for`].
+    #[must_use]
+    pub fn since_for(&self, cursor: Option<Cursor>, now: Timestamp, view: View<'_>) -> Changes {
+        let inner = self.read();
+        let mut changes = inner.set.since_for(cursor, now, view);
         changes.added.retain(|it| inner.is_served(&it.target));
         changes
     }
