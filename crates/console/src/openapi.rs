@@ -131,6 +131,8 @@ fn access(route: &Route) -> String {
         Permission::Ingest => "ingest",
         Permission::Read => "read",
         Permission::Metrics => "metrics",
+        Permission::Bouncer => "bouncer",
+        Permission::Decisions => "bouncer` or `read",
         Permission::Admin => "admin",
     };
     let also = if route.permission == Permission::Admin { "" } else { " or `admin`" };

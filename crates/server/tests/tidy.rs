@@ -23,6 +23,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack", "decision"]),
+    ("enforcement", false, &["model", "decision", "backends", "web"]),
     (
         "server",
         false,
@@ -40,6 +41,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
             "sources",
             "console",
             "gateway",
+            "enforcement",
         ],
     ),
 ];
