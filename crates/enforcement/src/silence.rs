@@ -1,0 +1,117 @@
+//! The alarm about a bouncer that comes no more: its firewall goes on with what it knew last, and nobody would notice.
+
+use std::sync::{Mutex, PoisonError};
+
+use backends::store::decisions::Admission;
+use backends::store::{Handling, Lease, StoreError};
+use hashbrown::HashMap;
+use model::alert::{Alert, AlertStatus};
+use model::entity::{Entity, EntityKind};
+use model::id::AlertId;
+use model::place::PartitionId;
+use model::severity::Severity;
+use model::time::Timestamp;
+use serde_json::json;
+
+use crate::edge::{Enforcement, in_words};
+use crate::pullers::Silent;
+
+/// The rule of these alerts.
+pub const RULE: &str = "bartizan-bouncer-silent";
+/// The partition whose lease is the right to raise them: one process in an installation.
+const WATCH: PartitionId = PartitionId(u32::MAX - 1);
+/// How many alarms may be open at once: more silent pullers than this have one cause.
+const OPEN_MAX: usize = 100;
+/// Who closes them.
+const ACTOR: &str = "bouncers";
+
+/// Misses those who come no more.
+#[derive(Default)]
+pub struct Watch(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    lease: Option<Lease>,
+    /// The alarms that are open, by who they are about.
+    open: HashMap<(String, String, String), AlertId>,
+}
+
+impl Watch {
+    /// Raises an alarm about each who is silent since, and closes those about who pulls again; returns what was raised.
+    /// Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; then it is tried again with the next look.
+    pub fn look(&self, edge: &Enforcement) -> Result<Vec<Alert>, StoreError> {
+        let now = edge.now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = edge.pullers.silent(now);
+        let key = |it: &Silent| (it.puller.name.clone(), it.puller.address.clone(), it.puller.kind.clone());
+        let still: Vec<_> = silent.iter().map(key).collect();
+        let over: Vec<_> = state.open.keys().filter(|it| !still.contains(it)).cloned().collect();
+        for who in over {
+            let Some(id) = state.open.get(&who).copied() else { continue };
+            let note = format!("{} pulls again", who.0);
+            let closed = Handling { status: AlertStatus::Closed, actor: ACTOR.to_owned(), note, at: now };
+            edge.store.handle(id, &closed)?;
+            state.open.remove(&who);
+        }
+        let new: Vec<&Silent> = silent.iter().filter(|it| !state.open.contains_key(&key(it))).collect();
+        if new.is_empty() || OPEN_MAX <= state.open.len() {
+            return Ok(Vec::new());
+        }
+        let lease = match state.lease {
+            Some(lease) => lease,
+            None => *state.lease.insert(edge.store.acquire(WATCH)?),
+        };
+        let alerts: Vec<Alert> = new.iter().map(|it| alarm(it, lease.epoch, now)).collect();
+        edge.store.admit(&Admission { lease, taken: &[], judged: &[], alarms: &alerts, audit: &[], now })?;
+        for (silent, alert) in new.iter().zip(&alerts) {
+            state.open.insert(key(silent), alert.id);
+        }
+        Ok(alerts)
+    }
+}
+
+/// One alert for each silence: its beginning is in the id, so a later one is another.
+fn alarm(silent: &Silent, epoch: u64, now: Timestamp) -> Alert {
+    let puller = &silent.puller;
+    let who = format!("{} at {} ({})", puller.name, puller.address, puller.kind);
+    let details = format!(
+        "{who} pulled every {} and has not for {}. What it blocks may be out of date. `bartizan bouncers` shows all; \
+         `bartizan bouncers forget NAME` forgets one that is gone for good.",
+        in_words(silent.interval),
+        in_words(now.since(puller.last_at)),
+    );
+    Alert {
+        id: AlertId::of_rule(RULE, "built-in", &who, puller.last_at),
+        rule_id: RULE.to_owned(),
+        rule_version: "built-in".to_owned(),
+        title: "A bouncer stopped pulling decisions".to_owned(),
+        kind: "bouncer-silent".to_owned(),
+        severity: Severity::Medium,
+        confidence: 100,
+        status: AlertStatus::New,
+        entity: Entity { kind: EntityKind::Group, value: who },
+        client_ip: None,
+        dst_ip: None,
+        count: 1,
+        first_seen: puller.last_at,
+        last_seen: now,
+        window_start: puller.last_at,
+        timestamp: puller.last_at,
+        details,
+        reason: "it missed several of its pulls".to_owned(),
+        description: "A bouncer that came in a rhythm comes no more, so what it blocks may be out of date.".to_owned(),
+        detector: "Enforcement".to_owned(),
+        source: "bartizan".to_owned(),
+        country: None,
+        user: None,
+        matched: vec![("bouncer".to_owned(), puller.name.clone())],
+        evidence: Vec::new(),
+        event: json!({}).to_string(),
+        synthetic: false,
+        incarnation: epoch,
+    }
+}
