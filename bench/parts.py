@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 
+from attack import attack
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
+from gateway import gateway
 import conduct
 
 LOGS_ANSWER = b'{"status":"success","message":"Log received and queued."}'
@@ -377,4 +379,4 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, soak)}
+PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, soak, attack)}

@@ -1,5 +1,10 @@
 //! What the targets share.
 
+use std::sync::LazyLock;
+
+use attack::inspector::{Inspector, Scratch};
+use attack::report::Report;
+use attack::request::Request;
 use model::event::EventView;
 use model::time::Timestamp;
 use normalize::reading::{Ids, Reading};
@@ -25,4 +30,16 @@ pub fn check_written(is_event: bool, out: &[u8]) {
 pub fn look_at(view: &EventView<'_>) {
     let _ = (view.entity(), view.path_stem(), view.path_query(), view.finding_severity(), view.extras().count());
     let _ = (normalize::output::event_json(view), normalize::output::event001(view));
+}
+
+/// Inspection as it is used.
+pub static FAST: LazyLock<Inspector> = LazyLock::new(Inspector::new);
+/// Inspection that runs every check on every form of every value.
+pub static EXHAUSTIVE: LazyLock<Inspector> = LazyLock::new(Inspector::exhaustive);
+
+/// What inspection says of a request.
+pub fn inspect(inspector: &Inspector, request: &Request<'_>) -> Report {
+    let mut report = Report::default();
+    inspector.inspect(request, &mut Scratch::default(), &mut report);
+    report
 }

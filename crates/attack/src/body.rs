@@ -92,7 +92,12 @@ fn document(body: &[u8], walk: &mut Walk<'_>) {
     for leaf in leaves {
         plain.clear();
         json::unescape(leaf.text, &mut plain);
-        if !leaf.is_name || !is_plain(&plain) {
+        if leaf.is_name && plain.starts_with(b"$") {
+            // An operator of a query is known by its quotes: `{"$ne": 1}`.
+            plain.insert(0, b'"');
+            plain.push(b'"');
+        }
+        if !leaf.is_name || !is_plain(&plain) || plain == b"__proto__" {
             walk.value(At::Body(leaf.name), &plain, Standing::Field);
         }
     }

@@ -36,17 +36,13 @@ pub(crate) fn check_template(text: &[u8]) -> Option<Hit> {
             }
         }
     }
-    for (open, name) in [
-        (&b"<%"[..], "server-tag"),
-        (b"@(", "template-expression"),
-        (b"[[", "template-expression"),
-        (b"{%", "template-expression"),
-    ] {
+    for open in [&b"<%"[..], b"@(", b"[[", b"{%"] {
         let Some(at) = memchr::memmem::find(text, open) else { continue };
         let rest = &text[at + open.len()..text.len().min(at + EXPRESSION_BYTES_MAX)];
         let end = rest.iter().position(|it| matches!(it, b'%' | b']' | b')')).unwrap_or(rest.len());
-        if is_product(&rest[..end]) {
-            return Some(Hit::sure(Family::TemplateInjection, name, at..text.len().min(at + 80)));
+        let inside = rest[..end].trim_ascii_start();
+        if is_product(inside.strip_prefix(b"print(").unwrap_or(inside)) {
+            return Some(Hit::sure(Family::TemplateInjection, "template-expression", at..text.len().min(at + 80)));
         }
     }
     None
@@ -100,6 +96,22 @@ fn is_product(inside: &[u8]) -> bool {
     inside.len() <= 64 && inside.contains(&b'*') && inside.split(|it| *it == b'*').all(is_number)
 }
 
+/// Looks for objects as PHP writes them, `O:8:"Name":1:{`, in a text in lower case.
+pub(crate) fn check_object(text: &[u8]) -> Option<Hit> {
+    memchr::memmem::find_iter(text, b":\"").take(64).find_map(|at| {
+        let digits = text[..at].iter().rev().take(6).take_while(|it| it.is_ascii_digit()).count();
+        let begin = text[..at - digits].strip_suffix(b":").and_then(|it| it.len().checked_sub(1))?;
+        let is_first = begin == 0 || matches!(text[begin - 1], b';' | b'{' | b'}' | b'=' | b'|' | b' ');
+        let rest = &text[at + 2..text.len().min(at + 2 + EXPRESSION_BYTES_MAX)];
+        let behind = &rest[memchr::memchr(b'"', rest)? + 1..];
+        let counted = behind.strip_prefix(b":")?;
+        let count = counted.iter().take(6).take_while(|it| it.is_ascii_digit()).count();
+        let is_object =
+            0 < digits && is_first && matches!(text[begin], b'o' | b'c') && counted[count..].starts_with(b":{");
+        is_object.then(|| Hit::sure(Family::CodeInjection, "php-object", begin..text.len().min(begin + 80)))
+    })
+}
+
 /// Looks for entities and doctypes that read or fetch, in a text in lower case.
 pub(crate) fn check_xml(text: &[u8]) -> Option<Hit> {
     let sure = |check, at: usize| Some(Hit::sure(Family::XmlEntity, check, at..text.len().min(at + 160)));
@@ -148,8 +160,9 @@ pub(crate) fn check_address(text: &[u8]) -> Option<Hit> {
                 | b"metadata"
                 | b"169.254.170.2"
                 | b"[::ffff:a9fe:a9fe]"
+                | b"metadata.tencentyun.com"
                 | b"instance-data"
-        );
+        ) || name.starts_with(b"169.254.169.254.");
         if is_metadata {
             return Some(Hit::sure(Family::RequestForgery, "address-metadata", place));
         }
@@ -160,7 +173,11 @@ pub(crate) fn check_address(text: &[u8]) -> Option<Hit> {
         let is_octal = name.split(|it| *it == b'.').count() == 4
             && name.split(|it| *it == b'.').all(|it| !it.is_empty() && it.iter().all(u8::is_ascii_digit))
             && name.split(|it| *it == b'.').any(|it| 1 < it.len() && it[0] == b'0');
-        if is_number || is_octal {
+        // `127.1`, `0`: parts that are left out are zero.
+        let is_short = name == b"0"
+            || matches!(name.split(|it| *it == b'.').count(), 2 | 3)
+                && name.split(|it| *it == b'.').all(|it| !it.is_empty() && it.iter().all(u8::is_ascii_digit));
+        if is_number || is_octal || is_short {
             return Some(Hit::sure(Family::RequestForgery, "address-in-disguise", place));
         }
     }

@@ -1,9 +1,11 @@
 //! Inspects requests: takes them apart, and has each value judged.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use crate::body;
 use crate::client::{Client, client_of};
+use crate::exception::Exceptions;
 use crate::literal::Literals;
 use crate::protocol;
 use crate::report::{Family, Finding, Place, Report, excerpt_of};
@@ -14,6 +16,8 @@ use crate::value::{Standing, ValueScratch, judge};
 const CLEAN_MAX: usize = 8192;
 /// How much of a target is read.
 const TARGET_BYTES_MAX: usize = 64 << 10;
+/// Shorter segments of a path are read as parts of the path only.
+const SEGMENT_BYTES_MIN: usize = 9;
 /// How many values of one request are judged; a request with more of them has findings by then, or is one for a limit of requests.
 const VALUES_MAX: usize = 20_000;
 
@@ -46,9 +50,32 @@ impl Inspector {
         Self { literals: Literals::new(), hasher: RandomState::new() }
     }
 
+    /// Makes an inspector that runs every check on every form of every value, whatever the shared scan calls for, and
+    /// remembers no header. It finds what [`Self::new`] finds and costs many times as much: the fast way is held against it.
+    #[must_use]
+    pub fn exhaustive() -> Self {
+        Self { literals: Literals::calling_for_all(), hasher: RandomState::new() }
+    }
+
     /// Says what stands out in a request. What was in `report` is forgotten.
     pub fn inspect(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
         report.clear();
+        self.walk(request, scratch, report);
+    }
+
+    /// The same, without what `exceptions` cover; `host` is the host of the request where that is known.
+    pub fn inspect_except(
+        &self,
+        request: &Request<'_>,
+        (exceptions, host): (&Arc<Exceptions>, Option<&str>),
+        scratch: &mut Scratch,
+        report: &mut Report,
+    ) {
+        report.begin(exceptions, host, request.target);
+        self.walk(request, scratch, report);
+    }
+
+    fn walk(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
         let mut walk = Walk { inspector: self, scratch, report, values: 0 };
         walk.target(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
         walk.headers(request);
@@ -117,8 +144,9 @@ impl Walk<'_> {
             None => (target, &b""[..]),
         };
         self.value(At::Path, path, Standing::Target);
-        // A segment may be base64 or the like by itself.
-        for segment in path.split(|it| *it == b'/').filter(|it| 16 <= it.len()).take(16) {
+        // A segment may be a value by itself: base64, a number with SQL behind it.
+        let is_value = |it: &&[u8]| 16 <= it.len() || (SEGMENT_BYTES_MIN <= it.len() && !is_plain(it));
+        for segment in path.split(|it| *it == b'/').filter(is_value).take(16) {
             self.value(At::Path, segment, Standing::Segment);
         }
         self.arguments(query, At::Query, Standing::Argument);
@@ -161,9 +189,10 @@ impl Walk<'_> {
             if is_agent {
                 client = client_of(&header.value.to_ascii_lowercase());
             }
-            let before = self.report.findings.len();
+            let before = self.report.added();
             self.header(header.name, header.value);
-            if self.report.findings.len() == before {
+            // What was found and not kept was found all the same: the value is not clean.
+            if self.report.added() == before && !self.inspector.literals.calls_for_all() {
                 if self.scratch.clean.is_empty() {
                     self.scratch.clean.resize(CLEAN_MAX, (0, Client::Silent));
                 }
@@ -248,7 +277,7 @@ fn is_of_protocol(name: &str) -> bool {
 }
 
 /// A target or an address without scheme and host.
-fn without_origin(target: &[u8]) -> &[u8] {
+pub(crate) fn without_origin(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {
         return target;
     }
@@ -264,4 +293,22 @@ fn without_origin(target: &[u8]) -> &[u8] {
 /// Whether a text has letters, digits, `_`, `-` and `.` only.
 pub(crate) fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Header;
+
+    #[test]
+    fn a_header_whose_finding_was_not_kept_is_no_clean_one() {
+        let attacks: [&[u8]; 2] = [b"1' union select 1,2-- ", b"2' union select 3,4-- "];
+        let both = attacks.map(|value| Header { name: "X-Query", value });
+        let (inspector, mut scratch, mut report) = (Inspector::new(), Scratch::default(), Report::default());
+        for headers in [&both[..], &both[1..]] {
+            let request = Request { method: "GET", target: b"/", headers, ..Request::default() };
+            inspector.inspect(&request, &mut scratch, &mut report);
+            assert_eq!(report.findings.len(), 1);
+        }
+    }
 }

@@ -5,6 +5,8 @@
 //! The way of a request: [`request::Request`] is what is known of it, whole or as an access log has it;
 //! [`inspector::Inspector::inspect`] says what stands out, as [`report::Finding`]s with a place, an excerpt and a score.
 
+pub mod checks;
+pub mod exception;
 pub mod explain;
 pub mod inspector;
 pub mod report;
@@ -24,3 +26,26 @@ mod script;
 mod shell;
 mod sql;
 mod value;
+mod words;
+mod work;
+
+#[cfg(test)]
+mod code_tests;
+#[cfg(test)]
+mod expression_tests;
+#[cfg(test)]
+mod families_tests;
+#[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
+mod linear_tests;
+#[cfg(test)]
+mod markup_tests;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod places_tests;
+#[cfg(test)]
+mod shell_tests;
+#[cfg(test)]
+mod sql_tests;

@@ -6,11 +6,16 @@
 use crate::hit::Hit;
 use crate::report::Family;
 use crate::script;
+use crate::work;
 
 /// How many tags of a text are looked at.
 const TAGS_MAX: usize = 512;
 /// How many attributes of a tag are looked at.
 const ATTRIBUTES_MAX: usize = 64;
+/// How much of a style is read.
+const STYLE_BYTES_MAX: usize = 1024;
+/// How long the name of an attribute may be: `<a<a<a` is one long name to a browser, and none that means anything.
+const NAME_BYTES_MAX: usize = 128;
 
 /// Looks for markup in a text in lower case.
 pub(crate) fn check(text: &[u8]) -> Option<Hit> {
@@ -47,6 +52,9 @@ fn tag_at(text: &[u8], at: usize) -> Option<Hit> {
             first.is_some_and(|it| it.is_ascii_alphabetic() || matches!(it, b'$' | b'\'' | b'"' | b'`' | b'('));
         return is_code.then(|| Hit::sure(Family::CodeInjection, "php-tag", at..text.len().min(at + 80)));
     }
+    if rest.starts_with(b"?import") || rest.starts_with(b"?xml:namespace") {
+        return sure("markup-active");
+    }
     let skipped = rest.iter().take(4).take_while(|it| matches!(it, b'/' | 0..=0x1f | b'?')).count();
     let name = &rest[skipped..];
     let length = name.iter().take_while(|it| is_in_tag(**it)).count();
@@ -80,10 +88,10 @@ fn tag_at(text: &[u8], at: usize) -> Option<Hit> {
     }
     let content = &attributes.rest;
     let is_active = match name {
-        b"style" => contains_any(
-            content,
-            &[b"@import", b"expression(", b"javascript:", b"-moz-binding", b"behavior:", b"behaviour:"],
-        ),
+        b"style" => {
+            let content = &content[..content.len().min(STYLE_BYTES_MAX)];
+            contains_any(content, &[b"@import", b"@im\\"]) || is_active_style(content)
+        }
         b"isindex" | b"applet" | b"bgsound" | b"layer" | b"ilayer" => true,
         _ => false,
     };
@@ -91,10 +99,8 @@ fn tag_at(text: &[u8], at: usize) -> Option<Hit> {
         return sure("markup-active");
     }
     let is_hint = hint.is_some()
-        || matches!(
-            name,
-            b"iframe" | b"object" | b"embed" | b"base" | b"frame" | b"frameset" | b"meta" | b"link" | b"xml"
-        );
+        || matches!(name, b"iframe" | b"object" | b"embed" | b"base" | b"frame" | b"frameset" | b"meta" | b"link")
+        || (name == b"xml" && rest.first() != Some(&b'?'));
     (is_hint && ends_well).then(|| Hit::hint(Family::CrossSiteScripting, "markup-tag", at..at + 1 + name.len()))
 }
 
@@ -146,13 +152,46 @@ fn judge(tag: &[u8], attribute: &Attribute<'_>) -> Option<bool> {
         }
         b"srcdoc" => contains_any(value, &[b"<", b"&lt", b"&#"]).then_some(true),
         b"attributename" => contains_any(value, &[b"href", b"xlink", b"on"]).then_some(true),
-        b"style" => contains_any(value, &[b"expression(", b"javascript:", b"-moz-binding", b"behavior:", b"vbscript:"])
-            .then_some(true),
+        b"style" => is_active_style(value).then_some(true),
+        b"type" if tag == b"style" => contains_any(value, &[b"javascript"]).then_some(true),
+        // Data islands put markup from elsewhere into a page.
+        b"datasrc" => value.starts_with(b"#").then_some(true),
+        b"dataformatas" => (value == b"html").then_some(true),
         b"http-equiv" => contains_any(value, &[b"refresh", b"set-cookie", b"content-security"]).then_some(true),
         b"rel" if tag == b"link" => contains_any(value, &[b"import", b"stylesheet"]).then_some(false),
         b"autofocus" => Some(false),
         _ => None,
     }
+}
+
+/// Whether a style runs script: what browsers take for one name may have comments and escapes within.
+fn is_active_style(style: &[u8]) -> bool {
+    const NAMES: &[&[u8]] = &[
+        b"expression(",
+        b"javascript:",
+        b"vbscript:",
+        b"-moz-binding",
+        b"behavior:",
+        b"behaviour:",
+        b"binding:url(",
+        b"binding: url(",
+    ];
+    let style = &style[..style.len().min(STYLE_BYTES_MAX)];
+    if contains_any(style, NAMES) {
+        return true;
+    }
+    if memchr::memchr(b'\\', style).is_none() && memchr::memmem::find(style, b"/*").is_none() {
+        return false;
+    }
+    let (mut plain, mut rest) = (Vec::with_capacity(style.len()), style);
+    while let Some(&byte) = rest.first() {
+        let comment = rest.strip_prefix(b"/*").and_then(|it| memchr::memmem::find(it, b"*/"));
+        rest = &rest[comment.map_or(1, |it| it + 4)..];
+        if comment.is_none() && byte != b'\\' {
+            plain.push(byte);
+        }
+    }
+    contains_any(&plain, NAMES)
 }
 
 struct Attributes<'a> {
@@ -171,7 +210,16 @@ impl<'a> Iterator for Attributes<'a> {
             return None;
         }
         // A name may begin with `=`.
-        let length = 1 + self.rest[1..].iter().take_while(|it| !matches!(it, 0..=b' ' | b'/' | b'>' | b'=')).count();
+        let length = 1 + self.rest[1..]
+            .iter()
+            .take(NAME_BYTES_MAX)
+            .take_while(|it| !matches!(it, 0..=b' ' | b'/' | b'>' | b'='))
+            .count();
+        work::count(begin + length);
+        if NAME_BYTES_MAX < length {
+            self.left = 0;
+            return None;
+        }
         let (name, mut rest) = self.rest.split_at(length);
         rest = &rest[rest.iter().take_while(|it| **it <= b' ').count()..];
         let Some(after) = rest.strip_prefix(b"=") else {
@@ -265,6 +313,8 @@ const EVENTS: &[&[u8]] = &[
 
 /// `" onfocus=alert(1) autofocus x="`: no tag, since the page has one around.
 fn handler_without_tag(text: &[u8]) -> Option<Hit> {
+    let first_quote = memchr::memchr3(b'"', b'\'', b'`', text).unwrap_or(text.len());
+    let has_angle = memchr::memchr2(b'>', b'<', text).is_some();
     for at in memchr::memmem::find_iter(text, b"on").take(256) {
         let before = at.checked_sub(1).map(|it| text[it]);
         if !before.is_none_or(|it| it <= b' ' || matches!(it, b'/' | b'"' | b'\'' | b'`' | b'>')) {
@@ -278,8 +328,7 @@ fn handler_without_tag(text: &[u8]) -> Option<Hit> {
         let rest = name[length..].trim_ascii_start();
         let Some(value) = rest.strip_prefix(b"=") else { continue };
         let value = value.trim_ascii_start();
-        let is_out =
-            memchr::memchr3(b'"', b'\'', b'`', &text[..at]).is_some() || memchr::memchr2(b'>', b'<', text).is_some();
+        let is_out = has_angle || first_quote < at;
         let is_code = script::is_code(value);
         if value.is_empty() || value.starts_with(b"{") || !(is_out || is_code) {
             continue;

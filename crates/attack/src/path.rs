@@ -31,12 +31,18 @@ const SYSTEM_FILES: &[&[u8]] = &[
     b"windows/repair",
     b"windows/system.ini",
     b"system32/drivers",
+    b"var/log/apache",
+    b"var/log/nginx",
+    b"var/log/httpd",
+    b"var/log/auth.log",
+    b"var/log/syslog",
     b"web-inf/",
     b"meta-inf/",
     b".ssh/id_",
     b".ssh/authorized_keys",
     b".bash_history",
     b"c$/users/",
+    b"c$/windows/",
     b"root/.",
     b"boot.ini",
     b"autoexec.bat",
@@ -82,8 +88,17 @@ const OTHER_FILES: &[&[u8]] = &[
 ];
 
 /// Schemes with which interpreters read files and run code.
-const WRAPPERS: &[&[u8]] =
-    &[b"php://", b"phar://", b"expect://", b"zip://", b"compress.zlib://", b"netdoc:", b"jar:http", b"glob://"];
+const WRAPPERS: &[&[u8]] = &[
+    b"php://",
+    b"data://",
+    b"phar://",
+    b"expect://",
+    b"zip://",
+    b"compress.zlib://",
+    b"netdoc:",
+    b"jar:http",
+    b"glob://",
+];
 
 /// A text as a lenient server reads it as a path.
 #[derive(Debug, Default)]
@@ -191,6 +206,11 @@ impl Path {
         let mut segments = self.text.split(|it| *it == b'/').peekable();
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
+            // `..;` is `..` to servers that let segments have parameters.
+            let segment = match memchr::memchr(b';', segment) {
+                Some(end) if 0 < end && segment[..end].iter().all(|it| *it == b'.') => &segment[..end],
+                _ => segment,
+            };
             // Of a first segment the end counts: `x=..`, `"..`.
             let is_dot = |it: &&u8| matches!(**it, b'.' | b'?');
             let tail = segment.len() - segment.iter().rev().take_while(is_dot).count();
@@ -259,9 +279,9 @@ impl Path {
                     || folder.ends_with(b":")
                     || folder.ends_with(b"/")
                     || folder.last().is_some_and(|it| {
-                        matches!(it, b' ' | b'=' | b'"' | b'\'' | b'(' | b'<' | b'>' | b'`' | b'.' | b'|')
+                        matches!(it, b' ' | b'=' | b'"' | b'\'' | b'(' | b'<' | b'>' | b'`' | b'.' | b'|' | b',')
                     });
-                is_rooted && (is_root || matches!(*name, b"web-inf/" | b".ssh/id_" | b"c$/users/"))
+                is_rooted && (is_root || matches!(*name, b"web-inf/" | b".ssh/id_" | b"c$/users/" | b"c$/windows/"))
             })
         })
     }
@@ -285,6 +305,12 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
         return Some(Hit::sure(Family::FileInclusion, "file-wrapper", at..text.len().min(at + 80)));
     }
     path.read(text);
+    if is_padded(text) {
+        return Some(Hit::sure(Family::PathTraversal, "path-padded", 0..text.len().min(80)));
+    }
+    if is_squashed(text) {
+        return Some(Hit::sure(Family::PathTraversal, "path-squashed", 0..text.len().min(80)));
+    }
     let all = 0..text.len();
     let sure = |check| Some(Hit::sure(Family::PathTraversal, check, all.clone()));
     if path.has_absolute() {
@@ -327,6 +353,34 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     }
     let single = 0 < path.climbs && !has_space && (path.find(OTHER_FILES) && text.len() < 200);
     single.then(|| Hit::hint(Family::PathTraversal, "path-climb", all))
+}
+
+/// Whether a path is filled up with one letter, so that a server cuts off what it would put behind.
+pub(crate) fn is_padded(text: &[u8]) -> bool {
+    const RUN_MIN: usize = 200;
+    let Some((b'/', [first, rest @ ..])) = text.split_first() else { return false };
+    first.is_ascii_alphabetic() && rest.iter().take(RUN_MIN).take_while(|it| *it == first).count() == RUN_MIN
+}
+
+/// Whether it is a climb or a path from a root whose slashes a filter took out: `......etcpasswd`, `c:windowswin.ini`.
+fn is_squashed(text: &[u8]) -> bool {
+    const FILES: &[&[u8]] = &[
+        b"etcpasswd",
+        b"etcshadow",
+        b"windowswin.ini",
+        b"oot.ini",
+        b"web-infweb.xml",
+        b"web-inf/web.xml",
+        b"inetpubwwwroot",
+    ];
+    let text = text.strip_prefix(b"file:").unwrap_or(text);
+    let text = text.strip_prefix(b"/").unwrap_or(text);
+    let dots = text.iter().take_while(|it| **it == b'.').count();
+    let (is_rooted, rest) = match text[dots..].strip_prefix(b"c:").or_else(|| text[dots..].strip_prefix(b"d:")) {
+        Some(rest) => (true, rest),
+        None => (2 <= dots, &text[dots..]),
+    };
+    is_rooted && FILES.iter().any(|it| rest.starts_with(it))
 }
 
 /// Where a scheme stands at the beginning of a text, or of something within it.

@@ -105,7 +105,9 @@ pub(crate) fn check_line_breaks(text: &[u8], is_body: bool) -> Option<Hit> {
     // A character whose last byte is a line break, for servers that drop the others.
     if let Some(at) =
         memchr::memmem::find(text, b"\xe5\x98\x8d").or_else(|| memchr::memmem::find(text, b"\xe5\x98\x8a"))
-        && FIELDS.iter().any(|it| text[at + 3..].starts_with(it))
+        && let behind = &text[at + 3..]
+        && let behind = behind.strip_prefix(b"\xe5\x98\x8a").unwrap_or(behind)
+        && FIELDS.iter().any(|it| behind.starts_with(it))
     {
         return Some(Hit::sure(Family::ProtocolAttack, "line-break-field", at..text.len().min(at + 80)));
     }

@@ -1,6 +1,9 @@
 //! What inspection says of a request.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::exception::{Cover, Exceptions};
 
 /// The kind of an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +78,12 @@ impl Family {
         }
     }
 
+    /// Finds it by its word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+
     /// Whether it is an attack: whether its score adds to the attack score.
     #[must_use]
     pub const fn is_attack(self) -> bool {
@@ -111,6 +120,34 @@ impl fmt::Display for Place {
             Self::Body(name) if name.is_empty() => write!(out, "body"),
             Self::Body(name) => write!(out, "body field `{name}`"),
         }
+    }
+}
+
+impl Place {
+    /// Reads the words of [`Display`](fmt::Display), with or without the marks around the name: `query argument `q`` or
+    /// `query argument q`.
+    #[must_use]
+    pub fn from_words(words: &str) -> Option<Self> {
+        let words = words.trim();
+        match words {
+            "request line" => return Some(Self::RequestLine),
+            "path" => return Some(Self::Path),
+            "query" => return Some(Self::Query(String::new())),
+            "body" => return Some(Self::Body(String::new())),
+            _ => {}
+        }
+        let named = |kind: &str| {
+            let name = words.strip_prefix(kind)?.strip_prefix(' ')?;
+            let marked = name.strip_prefix('`').and_then(|it| it.strip_suffix('`'));
+            Some(marked.unwrap_or(name).to_owned())
+        };
+        let is_there = |it: &String| !it.is_empty();
+        named("query argument")
+            .filter(is_there)
+            .map(Self::Query)
+            .or_else(|| named("body field").filter(is_there).map(Self::Body))
+            .or_else(|| named("header").filter(is_there).map(|it| Self::Header(it.to_ascii_lowercase())))
+            .or_else(|| named("cookie").map(Self::Cookie))
     }
 }
 
@@ -159,6 +196,12 @@ pub struct Report {
     pub attack_score: u32,
     /// How likely a program sent it, 0 to 100.
     pub bot_score: u32,
+    /// What stood out too and is left out by an exception; at most [`FINDINGS_MAX`]. It adds to no score.
+    pub excepted: Vec<Finding>,
+    /// The exceptions in force for this request.
+    cover: Cover,
+    /// How often something was added, whatever became of it.
+    added: usize,
 }
 
 /// How many findings a report holds; more of the same request say nothing new.
@@ -186,23 +229,55 @@ impl Report {
         families
     }
 
-    /// Makes it empty and keeps the memory.
+    /// Makes it empty and keeps the memory. No exception is in force then.
     pub fn clear(&mut self) {
         self.findings.clear();
+        self.excepted.clear();
         self.attack_score = 0;
         self.bot_score = 0;
+        self.cover = Cover::default();
+        self.added = 0;
     }
 
-    /// Adds a finding, unless there are too many or the same check found the same family at the same place.
+    /// Makes it empty for a request to `host` (where that is known) with `target`, its path and query as sent: findings that
+    /// `exceptions` cover there are left out as they come.
+    ///
+    /// They are left out before they are counted against [`FINDINGS_MAX`]: what is excepted hides nothing that is not.
+    pub fn begin(&mut self, exceptions: &Arc<Exceptions>, host: Option<&str>, target: &[u8]) {
+        self.clear();
+        self.cover = exceptions.cover(host, target);
+    }
+
+    /// How often something was added since it was made empty, whether it was kept or not.
+    pub(crate) const fn added(&self) -> usize {
+        self.added
+    }
+
+    /// Adds a finding, unless an exception covers it or there are too many. Of the same check at the same place the one with
+    /// the greatest score stays.
     pub fn add(&mut self, finding: Finding) {
-        let is_known = self.findings.iter().any(|it| it.check == finding.check && it.place == finding.place);
-        if is_known || FINDINGS_MAX <= self.findings.len() {
-            return;
+        debug_assert!(
+            crate::checks::check_of(finding.family, finding.check).is_some(),
+            "`{}` is missing in the list of checks",
+            finding.name()
+        );
+        self.added += 1;
+        let is_excepted = self.cover.covers(&finding);
+        let scored = |it: &Finding| if it.family.is_attack() && !is_excepted { it.score } else { 0 };
+        let list = if is_excepted { &mut self.excepted } else { &mut self.findings };
+        let known = list.iter().position(|it| it.check == finding.check && it.place == finding.place);
+        match known {
+            Some(at) if list[at].score < finding.score => {
+                self.attack_score = self.attack_score - scored(&list[at]) + scored(&finding);
+                list[at] = finding;
+            }
+            Some(_) => {}
+            None if FINDINGS_MAX <= list.len() => {}
+            None => {
+                self.attack_score += scored(&finding);
+                list.push(finding);
+            }
         }
-        if finding.family.is_attack() {
-            self.attack_score += finding.score;
-        }
-        self.findings.push(finding);
     }
 }
 
@@ -212,4 +287,32 @@ pub(crate) fn excerpt_of(value: &[u8], at: std::ops::Range<usize>) -> String {
     let end = at.end.clamp(begin, value.len()).min(begin + EXCERPT_MAX);
     let text = String::from_utf8_lossy(&value[begin..end]);
     text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_shown() {
+        let name = || "a`: b".to_owned();
+        for place in [
+            Place::RequestLine,
+            Place::Path,
+            Place::Query(String::new()),
+            Place::Query(name()),
+            Place::Query("`q`".to_owned()),
+            Place::Header("x-a".to_owned()),
+            Place::Cookie(String::new()),
+            Place::Cookie(name()),
+            Place::Body(String::new()),
+            Place::Body("items[2].name".to_owned()),
+        ] {
+            assert_eq!(Place::from_words(&place.to_string()), Some(place));
+        }
+        assert_eq!(Place::from_words("header X-Forwarded-For"), Some(Place::Header("x-forwarded-for".to_owned())));
+        for words in ["", "somewhere", "query argument", "query argument ``", "header", "headers `a`"] {
+            assert_eq!(Place::from_words(words), None, "{words}");
+        }
+    }
 }

@@ -2,6 +2,10 @@
 
 use crate::hit::Hit;
 use crate::report::Family;
+use crate::work;
+
+/// How many blanks and brackets may stand between a separator and its command.
+const BLANK_MAX: usize = 8;
 
 /// Commands that no sentence has behind a separator.
 const COMMANDS: &[&[u8]] = &[
@@ -118,6 +122,7 @@ const WORDS: &[&[u8]] = &[
     b"file",
     b"find",
     b"finger",
+    b"for",
     b"head",
     b"host",
     b"hostname",
@@ -160,6 +165,10 @@ const WORDS: &[&[u8]] = &[
     b"join",
 ];
 
+/// Commands that are names of things people write about: alone they are a list.
+const LANGUAGES: &[&[u8]] =
+    &[b"lua", b"node", b"perl", b"php", b"python", b"python2", b"python3", b"ruby", b"telnet", b"ftp", b"dash", b"vi"];
+
 /// What is left of a command line once quotes, escapes and the like are out, as a shell reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
@@ -188,6 +197,7 @@ impl Line {
                     self.text.push(b' ');
                     4
                 }
+                b'$' if rest.starts_with(b"$()") && 0 < at && text[at - 1].is_ascii_alphanumeric() => 3,
                 b'$' if rest.starts_with(b"$@") || rest.starts_with(b"$*") => 2,
                 b'\'' | b'"' | b'\\' | b'^' if inner => 1,
                 // `c''at`
@@ -219,6 +229,7 @@ pub(crate) fn check(text: &[u8], line: &mut Line) -> Option<Hit> {
         let Some(length) = separator_at(text, at) else { continue };
         let command = &text[at + length..];
         match command_at(command, text[at]) {
+            Some(true) if is_in_sentence(text, at) => hint = hint.or(Some(at)),
             Some(true) => {
                 return Some(Hit::sure(Family::CommandInjection, "shell-command", at..text.len().min(at + 80)));
             }
@@ -230,6 +241,17 @@ pub(crate) fn check(text: &[u8], line: &mut Line) -> Option<Hit> {
         return Some(Hit::sure(Family::CommandInjection, "shell-first-command", 0..text.len().min(80)));
     }
     hint.map(|at| Hit::hint(Family::CommandInjection, "shell-command", at..text.len().min(at + 80)))
+}
+
+/// Whether what stands between backticks at `at` is a word of a sentence about commands: ``use `ls` to list``.
+fn is_in_sentence(text: &[u8], at: usize) -> bool {
+    if text[at] != b'`' || at == 0 || text[at - 1] != b' ' || !text[..at - 1].iter().any(u8::is_ascii_alphabetic) {
+        return false;
+    }
+    let inside = &text[at + 1..text.len().min(at + 64)];
+    let Some(end) = memchr::memchr(b'`', inside) else { return false };
+    inside[..end].iter().all(u8::is_ascii_alphanumeric)
+        && inside.get(end + 1).is_none_or(|it| matches!(it, b' ' | b'.' | b',' | b'?' | b'!' | b')'))
 }
 
 /// `() { :; };`: what bash took for a function in its environment.
@@ -258,9 +280,11 @@ fn separator_at(text: &[u8], at: usize) -> Option<usize> {
 fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
     let blank = rest
         .iter()
+        .take(BLANK_MAX)
         .take_while(|it| matches!(it, b' ' | b'\t' | b'(' | b'{' | b'!' | b'"' | b'\'' | b'+' | b';' | b'|'))
         .count();
-    let rest = &rest[blank.min(8)..];
+    work::count(1 + blank);
+    let rest = &rest[blank..];
     let (path, name, after) = split_command(rest);
     let is_in_bin =
         [&b"/bin/"[..], b"/sbin/", b"bin/"].iter().any(|it| path.ends_with(it)) || path.ends_with(b"system32/");
@@ -268,7 +292,8 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
         return None;
     }
     let (is_command, is_word) = (COMMANDS.contains(&name), WORDS.contains(&name));
-    if is_in_bin && (is_command || is_word) {
+    let is_pattern = !path.is_empty() && name.iter().any(|it| matches!(it, b'?' | b'*'));
+    if is_in_bin && (is_command || is_word || is_pattern) {
         return Some(true);
     }
     let argument = after.trim_ascii_start();
@@ -276,19 +301,35 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
     let is_end = after.is_empty()
         || matches!(after[0], b';' | b'|' | b'&' | b'`' | b')' | b'\n' | b'#' | b'"' | b'\'' | b'<' | b'>')
         || argument.is_empty();
-    let is_argument = has_space && looks_like_argument(argument);
+    let is_argument = has_space && (looks_like_argument(argument) || is_continued(name, argument));
     match (is_command, is_word) {
         (true, _) if separator == b'\n' => (is_argument && !argument.is_empty()).then_some(false),
+        (true, _) if LANGUAGES.contains(&name) && !is_argument => is_end.then_some(false),
         (true, _) => {
             let is_strange = matches!(separator, b';' | b'|' | b'`' | b'$') && is_no_word(name) && has_space;
             (is_end || is_argument || is_strange).then_some(true)
         }
         (_, true) if separator == b'\n' => None,
+        (_, true) if name == b"for" => is_continued(name, argument).then_some(true),
         (_, true) if is_argument => Some(true),
         // `|echo`, `` `true` ``
         (_, true) if is_end && matches!(separator, b'`' | b'$') => Some(true),
         (_, true) => (is_end && blank == 0).then_some(false),
         _ => None,
+    }
+}
+
+/// Whether a command goes on with a word that it knows: `net user`, `nohup sh`, `sudo id`.
+fn is_continued(name: &[u8], argument: &[u8]) -> bool {
+    const OF_NET: &[&[u8]] =
+        &[b"user", b"users", b"localgroup", b"group", b"accounts", b"view", b"share", b"use", b"session"];
+    let word = &argument[..argument.iter().take(24).take_while(|it| it.is_ascii_alphanumeric()).count()];
+    match name {
+        b"net" => OF_NET.contains(&word),
+        // The loop of Windows.
+        b"for" => argument.starts_with(b"/f ") || argument.starts_with(b"/r ") || argument.starts_with(b"/l "),
+        b"nohup" | b"sudo" | b"busybox" => COMMANDS.contains(&word) || WORDS.contains(&word),
+        _ => false,
     }
 }
 
@@ -323,7 +364,7 @@ fn split_command(rest: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let (whole, after) = rest.split_at(length);
     let slash = whole.iter().rposition(|it| matches!(it, b'/' | b'\\')).map_or(0, |it| it + 1);
     let (path, name) = whole.split_at(slash);
-    (path, name, after)
+    (path, name.strip_suffix(b".exe").unwrap_or(name), after)
 }
 
 /// Options, paths, addresses, numbers, redirections: not the next word of a sentence.
@@ -347,7 +388,8 @@ fn looks_like_argument(argument: &[u8]) -> bool {
 
 /// `/usr/bin/id`, `ping -i 30 127.0.0.1`: a value that is a command line from its first letter.
 fn first_command(text: &[u8]) -> bool {
-    let (path, name, after) = split_command(text.trim_ascii_start());
+    let quoted = text.trim_ascii_start();
+    let (path, name, after) = split_command(quoted.strip_prefix(b"\"").unwrap_or(quoted).trim_ascii_start());
     let is_known = COMMANDS.contains(&name) || WORDS.contains(&name);
     if (path.starts_with(b"/") && path.ends_with(b"bin/")) || path.ends_with(b"system32/") {
         return is_known;
@@ -357,6 +399,9 @@ fn first_command(text: &[u8]) -> bool {
         && argument.starts_with(b"-")
         && argument.get(1).is_some_and(u8::is_ascii_alphabetic)
         && argument.split(|it| *it == b' ').next().is_some_and(|it| it.len() <= 12);
+    if path.is_empty() && is_first_sure(name, after, argument) {
+        return true;
+    }
     let has_more = argument
         .split(|it| *it == b' ')
         .skip(1)
@@ -366,6 +411,17 @@ fn first_command(text: &[u8]) -> bool {
         && !matches!(name, b"id" | b"ss" | b"php" | b"perl" | b"node" | b"ruby")
         && has_option
         && has_more
+}
+
+/// `id;`, `dir c:/`, `cmd.exe /c dir`: what is a command line although nothing stands before it.
+fn is_first_sure(name: &[u8], after: &[u8], argument: &[u8]) -> bool {
+    let is_ended = after.len() == 1 && matches!(after[0], b';' | b'|' | b'&');
+    let has_drive = after.len() != argument.len() && argument.starts_with(b"c:");
+    match name {
+        b"cmd" | b"cmd.exe" => argument.starts_with(b"/c ") || argument.starts_with(b"/k "),
+        b"dir" | b"type" | b"del" | b"copy" => has_drive,
+        _ => is_ended && COMMANDS.contains(&name) && !LANGUAGES.contains(&name),
+    }
 }
 
 #[cfg(test)]

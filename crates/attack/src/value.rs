@@ -13,15 +13,19 @@ use crate::report::Family;
 use crate::script;
 use crate::shell::{self, Line};
 use crate::sql;
+use crate::work;
 
 /// How many forms of one value are looked at: an attack that is encoded more often than that reaches nobody.
 pub(crate) const LAYERS_MAX: usize = 6;
-/// How many bytes of a value the checks of one family read at most; the shared scan reads all.
+/// How many bytes of a value the checks of the families read at once; a longer one is read in pieces that overlap.
 const CHECKED_BYTES_MAX: usize = 64 << 10;
 /// How much of a long value is read before what calls for it: a way out may stand there.
 const BEFORE_BYTES: usize = 512;
 /// How many quoted parts of a value are tried as base64.
 const QUOTED_MAX: usize = 32;
+
+/// The shortest name that is an attack by itself.
+const NAME_BYTES_MIN: usize = 5;
 
 /// How a value stands in its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +78,16 @@ pub(crate) fn judge(
     scratch: &mut ValueScratch,
     found: Found<'_>,
 ) {
-    let is_dotted = memchr::memmem::find(bytes, b"..").is_some() || memchr::memmem::find(bytes, b"0x2").is_some();
-    if is_plain(bytes) && !is_dotted {
-        if 8 <= bytes.len() && !matches!(standing, Standing::Protocol | Standing::Agent | Standing::Target) {
-            base64(literals, bytes, standing, scratch, found);
+    let is_dotted = || memchr::memmem::find(bytes, b"..").is_some() || memchr::memmem::find(bytes, b"0x2").is_some();
+    if is_plain(bytes) && !is_dotted() && !literals.calls_for_all() {
+        // Without a single special character it is an attack by a name alone: `java.lang.ProcessBuilder`.
+        if NAME_BYTES_MIN <= bytes.len() {
+            name(literals, bytes, standing, scratch, found);
         }
+        base64(literals, bytes, standing, scratch, found);
         return;
     }
-    let is_form = matches!(standing, Standing::Argument | Standing::Form | Standing::Whole);
+    let is_form = matches!(standing, Standing::Argument | Standing::Form | Standing::Whole | Standing::Segment);
     let mut layer = std::mem::take(&mut scratch.layer);
     let mut next = std::mem::take(&mut scratch.next);
     layer.clear();
@@ -111,6 +117,17 @@ pub(crate) fn judge(
         }
     }
     (scratch.layer, scratch.next) = (layer, next);
+}
+
+/// Looks for what is an attack by its name alone.
+fn name(literals: &Literals, bytes: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
+    scratch.lower.clear();
+    scratch.lower.extend(bytes.iter().map(u8::to_ascii_lowercase));
+    literals.scan(&scratch.lower, &mut |hit| {
+        if is_wanted(standing, hit.family) {
+            found(hit, bytes);
+        }
+    });
 }
 
 /// Judges the texts of a document; `false` when it is none.
@@ -198,6 +215,7 @@ fn quoted_base64(literals: &Literals, text: &[u8], standing: Standing, scratch: 
 
 /// Scans one form of a value.
 fn scan(literals: &Literals, layer: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
+    work::count(layer.len());
     let mut lower = std::mem::take(&mut scratch.lower);
     lower.clear();
     lower.extend(layer.iter().map(u8::to_ascii_lowercase));
@@ -206,15 +224,21 @@ fn scan(literals: &Literals, layer: &[u8], standing: Standing, scratch: &mut Val
             found(hit, layer);
         }
     });
-    // Of a long value the part is read that begins where something calls for it.
-    let begin = if CHECKED_BYTES_MAX < lower.len() { first.saturating_sub(BEFORE_BYTES) } else { 0 };
-    let text = &lower[begin..lower.len().min(begin + CHECKED_BYTES_MAX)];
-    let mut tell = |hit: Option<Hit>| {
-        if let Some(hit) = hit {
-            found(Hit { at: hit.at.start + begin..hit.at.end + begin, ..hit }, layer);
+    // A long value is read piece by piece, from where something calls for it.
+    let mut begin = if CHECKED_BYTES_MAX < lower.len() { first.saturating_sub(BEFORE_BYTES) } else { 0 };
+    loop {
+        let end = lower.len().min(begin + CHECKED_BYTES_MAX);
+        let mut tell = |hit: Option<Hit>| {
+            if let Some(hit) = hit {
+                found(Hit { at: hit.at.start + begin..hit.at.end + begin, ..hit }, layer);
+            }
+        };
+        check(&lower[begin..end], calls, standing, scratch, &mut tell);
+        if end == lower.len() {
+            break;
         }
-    };
-    check(text, calls, standing, scratch, &mut tell);
+        begin = end - BEFORE_BYTES;
+    }
     scratch.lower = lower;
 }
 
@@ -231,15 +255,14 @@ fn is_wanted(standing: Standing, family: Family) -> bool {
 
 fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScratch, tell: &mut dyn FnMut(Option<Hit>)) {
     use Standing as S;
-    let has_quote = memchr::memchr2(b'\'', b'"', text).is_some();
-    let has_angle = memchr::memchr(b'<', text).is_some();
-    if (calls.has(Calls::SQL) || has_quote)
-        && !matches!(standing, S::Protocol | S::Target | S::Segment)
-        && may_be_sql(text)
-    {
+    let all = calls.is_all();
+    // A call with a comparison inside, `anything(1=1)`, is SQL by its shape.
+    let is_condition = || memchr::memchr(b'(', text).is_some() && has_any(text, b"=<>");
+    let is_sql = (calls.has(Calls::SQL) || has_any(text, b"'\"`") || is_condition()) && may_be_sql(text);
+    if (all || is_sql) && !matches!(standing, S::Protocol | S::Target) {
         tell(sql::check(text, &mut scratch.tokens));
     }
-    if calls.has(Calls::MARKUP) && (has_angle || memchr::memchr(b'=', text).is_some()) && standing != S::Protocol {
+    if (all || calls.has(Calls::MARKUP) && has_any(text, b"<=")) && standing != S::Protocol {
         // Editors send frames and objects in bodies; nobody sends them in an address.
         let is_in_address = matches!(standing, S::Target | S::Segment | S::Argument | S::Address);
         tell(
@@ -247,16 +270,14 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
                 .map(|it| if is_in_address && it.check == "markup-tag" { Hit { score: 5, ..it } } else { it }),
         );
     }
-    if calls.has(Calls::SCRIPT)
-        && memchr::memchr3(b'(', b'`', b':', text).is_some() | memchr::memchr2(b'[', b'=', text).is_some()
-        && standing != S::Protocol
-    {
+    let is_script = calls.has(Calls::SCRIPT) && has_any(text, b"(`:[=")
+        || has_any(text, b":") && script::is_link(text.trim_ascii());
+    if (all || is_script) && standing != S::Protocol {
         tell(script::check(text));
     }
-    let is_path = calls.has(Calls::PATH)
-        || text.iter().any(|it| 0xc0 <= *it) && memchr::memchr2(b'.', b'%', text).is_some()
-        || memchr::memmem::find(text, b"%b").is_some();
-    if is_path && !matches!(standing, S::Protocol | S::Agent | S::Content | S::Whole) {
+    if (all || calls.has(Calls::PATH) || may_be_disguised_path(text))
+        && !matches!(standing, S::Protocol | S::Agent | S::Content | S::Whole)
+    {
         let place = if standing == S::Target { path::Standing::Target } else { path::Standing::Value };
         tell(path::check(text, place, &mut scratch.path));
     }
@@ -276,8 +297,11 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
         }
         _ => {}
     }
-    if calls.has(Calls::TEMPLATE) && memchr::memchr2(b'{', b'<', text).is_some() {
+    if calls.has(Calls::TEMPLATE) {
         tell(expression::check_template(text));
+    }
+    if calls.has(Calls::OBJECT) {
+        tell(expression::check_object(text));
     }
     if calls.has(Calls::XML) {
         tell(expression::check_xml(text));
@@ -285,15 +309,46 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
     if calls.has(Calls::ADDRESS) && !matches!(standing, S::Agent | S::Protocol) {
         tell(expression::check_address(text));
     }
-    if memchr::memchr3(b'\r', b'\n', 0x98, text).is_some() && standing != S::Whole {
+    // The last stands in two characters that some servers cut to a line break.
+    if (all || has_any(text, b"\r\n\x98")) && standing != S::Whole {
         let is_body = matches!(standing, S::Field | S::Content);
         tell(protocol::check_line_breaks(text, is_body));
     }
 }
 
+/// Whether one of a few bytes stands in a text.
+fn has_any(text: &[u8], bytes: &[u8]) -> bool {
+    let mut threes = bytes.chunks(3);
+    threes.any(|it| match *it {
+        [a, b, c] => memchr::memchr3(a, b, c, text).is_some(),
+        [a, b] => memchr::memchr2(a, b, text).is_some(),
+        [a] => memchr::memchr(a, text).is_some(),
+        _ => false,
+    })
+}
+
+/// Whether a text has bytes that a lenient server reads as dots and slashes: overlong sequences, look-alikes of other alphabets,
+/// escapes with digits that are none, control characters between dots.
+fn may_be_disguised_path(text: &[u8]) -> bool {
+    let is_odd = |it: &u8| matches!(it, 0xc0 | 0xc1 | 0xe0 | 0xe2 | 0xee | 0xef | 0xf0 | 0xf8 | 0xfc);
+    !text.is_ascii() && text.iter().any(is_odd)
+        || path::is_padded(text)
+        || memchr::memchr(b'.', text).is_some() && text.iter().any(|it| *it < b' ')
+        || memchr::memchr(b'%', text).is_some() && memchr::memmem::find(text, b"%b").is_some()
+}
+
+/// The characters without one of which no SQL leaves its place, unless it says `union`.
+const OF_SQL: [bool; 256] = {
+    let mut of_sql = [false; 256];
+    let (characters, mut at) = (b"'\"(=<>;#*-@|_`0123456789", 0);
+    while at < characters.len() {
+        of_sql[characters[at] as usize] = true;
+        at += 1;
+    }
+    of_sql
+};
+
 /// Whether a text has anything without which no SQL leaves its place.
 fn may_be_sql(text: &[u8]) -> bool {
-    text.iter().any(|it| {
-        matches!(it, b'\'' | b'"' | b'(' | b'=' | b'<' | b'>' | b';' | b'#' | b'*' | b'-' | b'@' | b'|' | b'0'..=b'9')
-    }) || memchr::memmem::find(text, b"union").is_some()
+    text.iter().any(|it| OF_SQL[usize::from(*it)]) || memchr::memmem::find(text, b"union").is_some()
 }

@@ -10,7 +10,7 @@ const RATE_MS = 10000;
 const READINGS_MAX = 60;
 // What stands beside the counters of the inputs, and how it is said.
 const BESIDE = [
-  ['late', 'late'], ['ahead', 'ahead of their time'], ['pending_windows', 'windows waiting for their end'], ['refused_requests', 'requests refused before they were read'],
+  ['late', 'late'], ['ahead', 'ahead of their time'], ['refused_requests', 'requests refused before they were read'],
 ];
 
 // The key of the row of the sum; no input has it, since names are texts.
@@ -57,7 +57,8 @@ function figures(total) {
   byId('stored').title = whole(total.stored);
   setText(byId('stored-note'), 0 < total.duplicate ? `${plural(total.duplicate, 'duplicate')} left out` : 'no duplicates');
   setText(byId('lag'), count(total.lag_events));
-  setText(byId('lag-note'), 0 < total.lag_events ? 'events not yet looked at' : 'all events looked at');
+  const waits = `events not yet looked at, the oldest for ${whole(Math.ceil(total.lag_seconds ?? 0))} s`;
+  setText(byId('lag-note'), 0 < total.lag_events ? waits : 'all events looked at');
   const lost = (total.rejected ?? 0) + (total.quarantined ?? 0);
   setText(byId('refused'), count(lost));
   const parts = `${count(total.quarantined ?? 0)} quarantined, ${count(total.rejected ?? 0)} rejected`;

@@ -87,7 +87,9 @@ impl List {
     }
 }
 
-/// An error as system 004 says it.
+/// An error in the form that clients of the bare lists know: `{"status":"fail","message":...}`.
+///
+/// Source: docs/api.md, "Routes without a version".
 pub(crate) fn failed(status: StatusCode, message: &str) -> Answer {
     Answer::json(status, &json!({"status": "fail", "message": message}))
 }

@@ -11,7 +11,7 @@ use crate::object::{ObjectWriter, array};
 /// Writes an alert in the form of `GET /v1/alerts/{id}`.
 ///
 /// All fields are always there, `null` where there is no value, but `evidence_total`, which is there when
-/// `evidence` is cut. Times are RFC 3339 in UTC. Source: docs, "An alert".
+/// `evidence` is cut. Times are RFC 3339 in UTC. Source: docs/alerts.md, "An alert".
 #[must_use]
 pub fn alert_json(stored: &StoredAlert) -> String {
     let mut object = ObjectWriter::new();

@@ -1,4 +1,5 @@
-//! The list of scored entities in the form of system 003. Nothing is scored in this version, so it is empty.
+//! The list of scored entities, a bare array (docs/api.md, "Routes without a version"). Nothing is scored in this version,
+//! so it is empty.
 
 use hyper::StatusCode;
 use serde_json::json;

@@ -8,6 +8,7 @@ use model::entity::parse_ip;
 use model::event::EventView;
 use model::id::EventId;
 use model::place::Sequence;
+use normalize::output::anormal::anormal_json;
 use normalize::output::event_json;
 use web::answer::{Answer, JSON};
 use web::query::{BadParameter, Query};
@@ -38,6 +39,10 @@ pub(crate) const PARAMETERS: &[QueryParameter] = &[
     QueryParameter { name: "cursor", about: "Where to go on, as the page before said." },
 ];
 
+/// The parameter of one event.
+pub(crate) const FORM: QueryParameter =
+    QueryParameter { name: "form", about: "`anormal`: as the `AnormalEvent` of system 000; without it, as stored." };
+
 /// Answers a page of events, those newest in the log first.
 pub(crate) async fn list(state: Arc<Console>, request: Request) -> Answer {
     let search = match read_query(&request.query) {
@@ -55,20 +60,44 @@ pub(crate) async fn list(state: Arc<Console>, request: Request) -> Answer {
 
 /// Answers one event.
 pub(crate) async fn one(state: Arc<Console>, request: Request) -> Answer {
-    if let Err(bad) = Query::of(&request.query, &[]) {
-        return Answer::bad_parameter(&bad);
-    }
+    let form = match read_form(&request.query) {
+        Ok(form) => form,
+        Err(bad) => return Answer::bad_parameter(&bad),
+    };
     let unknown = || Answer::problem(StatusCode::NOT_FOUND, "there is no such event, or it is no longer kept");
     let Some(id) = EventId::from_text(request.parameter()) else { return unknown() };
     let found = state.read(move |state| {
         let found = state.log.find(id)?;
-        Ok(found.and_then(|(_, bytes)| EventView::of(&bytes).map(|it| event_json(&it))))
+        Ok(found.and_then(|(_, bytes)| EventView::of(&bytes).map(|it| form.write(&it))))
     });
     match found.await {
-        Ok(Some(event)) => Answer::new(StatusCode::OK, JSON, event),
+        Ok(Some(Some(event))) => Answer::new(StatusCode::OK, JSON, event),
+        Ok(Some(None)) => Answer::problem(StatusCode::NOT_FOUND, "this event is no request, so it has no such form"),
         Ok(None) => unknown(),
         Err(error) => error.problem(),
     }
+}
+
+/// How one event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Own,
+    Anormal,
+}
+
+impl Form {
+    fn write(self, view: &EventView<'_>) -> Option<String> {
+        match self {
+            Self::Own => Some(event_json(view)),
+            Self::Anormal => anormal_json(view),
+        }
+    }
+}
+
+fn read_form(text: &str) -> Result<Form, BadParameter> {
+    let query = Query::of(text, &[FORM.name])?;
+    let form = query.read(FORM.name, "`anormal`", |it| (it == "anormal").then_some(Form::Anormal))?;
+    Ok(form.unwrap_or(Form::Own))
 }
 
 fn read_query(text: &str) -> Result<Search, BadParameter> {
@@ -116,6 +145,13 @@ mod tests {
         for (given, expected) in [("2001:DB8:0::A1", "2001:db8::a1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("ann", "ann")] {
             assert_eq!(read_query(&format!("entity={given}")).unwrap().entity.as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn one_event_has_two_forms() {
+        assert_eq!(read_form("").unwrap(), Form::Own);
+        assert_eq!(read_form("form=anormal").unwrap(), Form::Anormal);
+        assert!(read_form("form=odd").is_err() && read_form("shape=anormal").is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) async fn ready(state: Arc<Console>, _: Request) -> Answer {
     }
 }
 
-/// Answers the state in the words of system 002; 503 when store or log do not do their work.
+/// Answers the state in the words of docs/api.md, "Routes without a version"; 503 when store or log do not do their work.
 ///
 /// Nothing is synchronised here, so `last_sync` and `last_success` are `null`. What is wrong is said without paths.
 pub(crate) async fn state(state: Arc<Console>, _: Request) -> Answer {

@@ -7,6 +7,7 @@ mod alert_list;
 mod anomalies;
 mod cache;
 mod cursor;
+mod decisions;
 mod events;
 mod health;
 mod ledger;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use web::route::Route;
 
+pub use crate::decisions::form::decision_json;
 use crate::state::Console;
 
 /// Returns the routes of the console: pages, assets, and the JSON API but what sends events.

@@ -2,12 +2,16 @@
 //!
 //! Labels hold names that an operator chose: rules, detectors, inputs. No address, path or user, and a bounded number.
 
+mod gateway;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backends::log::Damage;
 use hyper::StatusCode;
+use model::time::Timestamp;
 use pipeline::ingest::Queued;
 use pipeline::ledger::{Book, Counts};
 use web::answer::Answer;
@@ -37,6 +41,7 @@ struct Measured {
     log_bytes: u64,
     damage: Damage,
     resident_bytes: Option<u64>,
+    now: Timestamp,
 }
 
 /// Answers all metrics.
@@ -56,6 +61,7 @@ fn measure(state: &Console) -> Measured {
         log_bytes: state.log.size_bytes(),
         damage: state.log.damage(),
         resident_bytes: resident_bytes(),
+        now: Console::now(),
     }
 }
 
@@ -72,7 +78,10 @@ fn text_of(measured: &Measured) -> String {
     let mut page = Exposition::default();
     intake(&mut page, measured);
     detection(&mut page, measured);
-    system_001(&mut page, measured);
+    if let Some(it) = &measured.status.gateway {
+        gateway::write(&mut page, it);
+    }
+    rtg(&mut page, measured);
     process(&mut page, measured);
     page.0
 }
@@ -112,12 +121,17 @@ fn waiting(page: &mut Exposition, measured: &Measured) {
     queued.iter().for_each(|(input, it)| page.sample(depth, &[("input", input)], it.submissions));
     page.family(oldest, "gauge", "How long the oldest submission waits to be written, by input.");
     queued.iter().for_each(|(input, it)| page.sample(oldest, &[("input", input)], it.oldest.as_secs_f64()));
-    let lag = "bartizan_input_lag_events";
-    page.family(lag, "gauge", "Events that are stored and not yet through detection, by input.");
-    let pending = measured.book.pending.iter().map(|(input, count)| (known(input), *count));
-    for (input, count) in summed(pending) {
-        page.sample(lag, &[("input", &input)], count);
+    let mut lags: BTreeMap<String, (u64, Duration)> =
+        labelled.iter().map(|it| (it.clone(), Default::default())).collect();
+    for (input, pending) in &measured.book.pending {
+        let lag = lags.entry(known(input)).or_default();
+        *lag = (lag.0 + pending.events(), lag.1.max(pending.oldest_age(measured.now)));
     }
+    let (events, oldest) = ("bartizan_input_lag_events", "bartizan_input_lag_oldest_seconds");
+    page.family(events, "gauge", "Events that are stored and not yet through detection, by input.");
+    lags.iter().for_each(|(input, it)| page.sample(events, &[("input", input)], it.0));
+    page.family(oldest, "gauge", "How long the oldest of them waits, by input.");
+    lags.iter().for_each(|(input, it)| page.sample(oldest, &[("input", input)], it.1.as_secs_f64()));
 }
 
 fn detection(page: &mut Exposition, measured: &Measured) {
@@ -133,7 +147,6 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     for (name, help, value) in counters {
         page.single(name, "counter", help, value);
     }
-    page.single("bartizan_pending_windows", "gauge", "Windows that wait for a watermark.", status.pending_windows);
     page.single("bartizan_rules_loaded", "gauge", "Rules in force.", status.rules_loaded);
     page.single("bartizan_rules_refused", "gauge", "Rules that could not be compiled.", status.rules_refused);
     if let Some(age) = status.snapshot_age {
@@ -149,8 +162,10 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     }
 }
 
-/// The names of system 001, so that its dashboards go on.
-fn system_001(page: &mut Exposition, measured: &Measured) {
+/// The same under the names that begin with `rtg_`, which dashboards made before this product ask for.
+///
+/// Source: docs/api.md, "Metrics".
+fn rtg(page: &mut Exposition, measured: &Measured) {
     let (status, total) = (&measured.status, measured.book.total());
     page.single("rtg_ingest_total", "counter", "Records that came in, by any input.", total.received());
     page.single("rtg_processed_total", "counter", "Events that went through detection.", status.events_detected);
@@ -282,16 +297,21 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use model::severity::Severity;
-    use model::time::Timestamp;
 
     use super::*;
 
     fn measured() -> Measured {
         let mut status = Status { started_at: Timestamp(1_500_000_000), events_detected: 9, ..Status::default() };
         status.latency.observe(Duration::from_millis(30), 2);
+        status.gateway = Some(crate::status::Gateway {
+            requests: vec![("pass", 7), ("block", 2)],
+            lost: 1,
+            upstreams_up: 2,
+            inspections: 9,
+            inspection_time: Duration::from_micros(250),
+            ..Default::default()
+        });
         for (rule, count) in [("bruteforce", 2), ("ids/198.18.0.1 did it", 3), ("ids/another", 4)] {
             let (rule, detector) = (rule.to_owned(), "threshold".to_owned());
             status.matches.push((rule.clone(), count));
@@ -301,11 +321,22 @@ mod tests {
         for (input, stored) in [("shop", 1), ("/var/log/a/access.log", 2), ("/srv/b/access.log", 3), ("a\"b\nc", 4)] {
             book.inputs.insert(input.into(), Counts { stored, ..Counts::default() });
         }
-        book.pending.insert("/var/log/a/access.log".into(), 2);
+        for (input, events, since) in [("/var/log/a/access.log", 2, 8), ("/srv/b/access.log", 3, 6), ("shop", 1, 9)] {
+            book.pending.entry(input.into()).or_default().add(events, Timestamp(since * 1_000_000_000));
+        }
         let damage = Damage::default();
         let queued = Queued { submissions: 3, oldest: Duration::from_millis(1500) };
         let queued = BTreeMap::from([("shop".to_owned(), queued)]);
-        Measured { status, book, queue: (1, 2), queued, log_bytes: 3, damage, resident_bytes: Some(4096) }
+        Measured {
+            status,
+            book,
+            queue: (1, 2),
+            queued,
+            log_bytes: 3,
+            damage,
+            resident_bytes: Some(4096),
+            now: Timestamp(10_000_000_000),
+        }
     }
 
     #[track_caller]
@@ -321,7 +352,11 @@ mod tests {
         check("bartizan_input_queued_submissions{input=\"shop\"} 3");
         check("bartizan_input_queued_oldest_seconds{input=\"shop\"} 1.5");
         check("bartizan_input_queued_oldest_seconds{input=\"file:access.log\"} 0");
-        check("bartizan_input_lag_events{input=\"file:access.log\"} 2");
+        check("bartizan_input_lag_events{input=\"file:access.log\"} 5");
+        check("bartizan_input_lag_oldest_seconds{input=\"file:access.log\"} 4");
+        check("bartizan_input_lag_oldest_seconds{input=\"shop\"} 1");
+        check("bartizan_input_lag_oldest_seconds{input=\"a\\\"b\\nc\"} 0");
+        check("bartizan_lag_events 6");
         check("bartizan_alerts_total{rule=\"bruteforce\",severity=\"high\"} 2");
         check("rtg_alerts_total{detector=\"threshold\",severity=\"high\"} 2");
         check("rtg_ingest_total 10");
@@ -330,6 +365,17 @@ mod tests {
         check("rtg_process_latency_seconds_bucket{le=\"+Inf\"} 2");
         check("rtg_process_latency_seconds_sum 0.06");
         check("process_start_time_seconds 1.5");
+    }
+
+    #[test]
+    fn the_gateway_is_counted_where_there_is_one() {
+        check("bartizan_gateway_requests_total{action=\"block\"} 2");
+        check("bartizan_gateway_lost_events_total 1");
+        check("bartizan_gateway_upstreams{state=\"up\"} 2");
+        check("bartizan_gateway_inspection_seconds_sum 0.00025");
+        check("bartizan_gateway_inspection_seconds_count 9");
+        let measured = Measured { status: Status::default(), ..measured() };
+        assert!(!text_of(&measured).contains("bartizan_gateway"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::alert_list::List;
 use crate::asset::{Asset, CSS, JS, SVG, asset, assets};
 use crate::page::HTML;
 use crate::state::Console;
-use crate::{alert_list, anomalies, events, health, ledger, life, metrics, pages, quarantine};
+use crate::{alert_list, anomalies, decisions, events, health, ledger, life, metrics, pages, quarantine};
 
 const fn answer(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
     Response { status, about, media_type, schema }
@@ -22,9 +22,10 @@ const MISSING: Response = answer(404, "There is no such thing, or it is no longe
 const SEVERAL: Response = answer(409, "More than one alert has an id that begins so.", PROBLEM, "Problem");
 const BROKEN: Response = answer(500, "What is stored cannot be read.", PROBLEM, "Problem");
 const AWAY: Response = answer(503, "What is stored cannot be read now.", PROBLEM, "Problem");
-const BAD_004: Response = answer(400, "A parameter cannot be used.", JSON, "Failure");
-const BROKEN_004: Response = answer(500, "What is stored cannot be read.", JSON, "Failure");
-const AWAY_004: Response = answer(503, "What is stored cannot be read now.", JSON, "Failure");
+// Of the routes that answer bare arrays; see docs/api.md, "Routes without a version".
+const BAD_BARE: Response = answer(400, "A parameter cannot be used.", JSON, "Failure");
+const BROKEN_BARE: Response = answer(500, "What is stored cannot be read.", JSON, "Failure");
+const AWAY_BARE: Response = answer(503, "What is stored cannot be read now.", JSON, "Failure");
 /// The path of the picture that browsers show beside the address.
 const FAVICON: &str = "/favicon.ico";
 const PAGE: &[Response] = &[answer(200, "The page.", HTML, "")];
@@ -33,6 +34,7 @@ const PAGE: &[Response] = &[answer(200, "The page.", HTML, "")];
 pub(crate) fn all(state: &Arc<Console>) -> Vec<Route> {
     let mut routes = alert_routes(state);
     routes.extend(event_routes(state));
+    routes.extend(decisions::routes(state));
     routes.extend(quarantine_routes(state));
     routes.extend(state_routes(state));
     routes.extend(page_routes(state));
@@ -40,7 +42,7 @@ pub(crate) fn all(state: &Arc<Console>) -> Vec<Route> {
 }
 
 /// Gives the shared state to a handler.
-fn with<F, A>(state: &Arc<Console>, handler: F) -> impl Fn(Request) -> A + Send + Sync + 'static
+pub(crate) fn with<F, A>(state: &Arc<Console>, handler: F) -> impl Fn(Request) -> A + Send + Sync + 'static
 where
     F: Fn(Arc<Console>, Request) -> A + Send + Sync + 'static,
     A: Future<Output = Answer>,
@@ -60,7 +62,12 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .with_query(alert_list::PARAMETERS)
             .answers(
                 const {
-                    &[answer(200, "The alerts, 10 without a limit.", JSON, "AlertArray"), BAD_004, BROKEN_004, AWAY_004]
+                    &[
+                        answer(200, "The alerts, 10 without a limit.", JSON, "AlertArray"),
+                        BAD_BARE,
+                        BROKEN_BARE,
+                        AWAY_BARE,
+                    ]
                 },
             ),
         Route::get("/anomalies", anomalies::list)
@@ -68,7 +75,7 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .without_key_by(Anonymous::Read)
             .about("Scored entities, highest first; empty while nothing is scored.")
             .with_query(anomalies::PARAMETERS)
-            .answers(const { &[answer(200, "The list.", JSON, "AnomalyArray"), BAD_004] }),
+            .answers(const { &[answer(200, "The list.", JSON, "AnomalyArray"), BAD_BARE] }),
         Route::get("/v1/alerts", paged)
             .for_whom(Permission::Read)
             .about("Alerts, newest first.")
@@ -113,7 +120,8 @@ fn event_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(const { &[answer(200, "A page of events.", JSON, "EventPage"), BAD, BROKEN, AWAY] }),
         Route::get("/v1/events/{id}", with(state, events::one))
             .for_whom(Permission::Read)
-            .about("One event with its original.")
+            .about("One event with its original; a request also as an `AnormalEvent`.")
+            .with_query(const { &[events::FORM] })
             .answers(const { &[answer(200, "The event.", JSON, "StoredEvent"), BAD, MISSING, BROKEN, AWAY] }),
         Route::get("/v1/ledger", with(state, ledger::get))
             .for_whom(Permission::Read)

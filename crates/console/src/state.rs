@@ -8,6 +8,7 @@ use backends::store::{Store, StoreError};
 use bytes::Bytes;
 use hyper::StatusCode;
 use model::time::Timestamp;
+use pipeline::admitter::Admitter;
 use pipeline::ingest::{Ingest, chain};
 use pipeline::ledger::Ledger;
 use tokio::sync::Semaphore;
@@ -33,6 +34,7 @@ pub struct Console {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) ingest: Arc<Ingest>,
+    pub(crate) admitter: Arc<Admitter>,
     pub(crate) status: StatusSource,
     pub(crate) cache: Cache,
     pub(crate) document: OnceLock<Bytes>,
@@ -60,6 +62,7 @@ impl Console {
         log: Arc<dyn Log>,
         ledger: Arc<Ledger>,
         ingest: Arc<Ingest>,
+        admitter: Arc<Admitter>,
         status: StatusSource,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -67,6 +70,7 @@ impl Console {
             log,
             ledger,
             ingest,
+            admitter,
             status,
             cache: Cache::default(),
             document: OnceLock::new(),

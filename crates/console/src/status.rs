@@ -19,8 +19,6 @@ pub struct Status {
     pub ahead: u64,
     /// Keys that windows gave up to stay within their memory.
     pub evicted_keys: u64,
-    /// Windows that wait for a watermark.
-    pub pending_windows: u64,
     /// Rules in force.
     pub rules_loaded: u64,
     /// Rules that could not be compiled.
@@ -39,6 +37,33 @@ pub struct Status {
     pub requests_in_flight: u64,
     /// How long events took from receipt until detection was through with them.
     pub latency: Latency,
+    /// The gateway; `None` without one.
+    pub gateway: Option<Gateway>,
+}
+
+/// The state of the gateway, at one moment; counts are since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateway {
+    /// Requests by what was done with them.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Requests whose inspection failed.
+    pub uninspected: u64,
+    /// Events that wait in memory.
+    pub queued: u64,
+    /// Events that went to disk first.
+    pub spilled: u64,
+    /// Events that found no room anywhere.
+    pub lost: u64,
+    /// Upstreams that are asked.
+    pub upstreams_up: u64,
+    /// Upstreams that are left out.
+    pub upstreams_down: u64,
+    /// Addresses and ranges that have a decision.
+    pub decisions: u64,
+    /// How many requests were inspected.
+    pub inspections: u64,
+    /// How long that took together.
+    pub inspection_time: Duration,
 }
 
 /// How many alerts of one rule and severity were raised.

@@ -1,5 +1,7 @@
 //! Every route, called on a real store and a real log: what it answers is what it declares.
 
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +14,7 @@ use backends::log::embedded::files::Folder;
 use backends::log::embedded::{EmbeddedLog, Settings};
 use backends::store::sqlite::SqliteStore;
 use backends::store::{Commit, Lease, Store};
+use decision::admission::Brakes;
 use hyper::{HeaderMap, Method};
 use model::alert::{Alert, AlertStatus};
 use model::entity::Entity;
@@ -22,6 +25,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 use normalize::forms::event;
 use normalize::reading::{Ids, Reading};
+use pipeline::admitter::{Admitter, AdmitterParts};
 use pipeline::ingest::Ingest;
 use pipeline::ledger::Ledger;
 use serde_json::{Value, json};
@@ -54,7 +58,17 @@ impl Bench {
         let ledger = Arc::new(Ledger::default());
         let (ingest, _) = Ingest::start(log.clone(), ledger.clone()).unwrap();
         let status = || Status { late: 3, ..Status::default() };
-        let state = Console::new(store.clone(), log, ledger.clone(), ingest.clone(), Arc::new(status));
+        let admitter = Admitter::open(AdmitterParts {
+            store: store.clone(),
+            board: Arc::default(),
+            progress: Arc::default(),
+            brakes: Brakes::default(),
+            spared: Vec::new(),
+            spares_local: true,
+            on_decided: Arc::new(|_| {}),
+        });
+        let admitter = Arc::new(admitter.unwrap());
+        let state = Console::new(store.clone(), log, ledger.clone(), ingest.clone(), admitter, Arc::new(status));
         let routes = routes(state.clone());
         state.describe(&routes);
         let lease = Mutex::new(store.acquire(PartitionId(0)).unwrap());
@@ -231,6 +245,7 @@ async fn bad_queries_are_refused_in_the_form_of_their_route() {
     for target in [
         "/v1/events?cursor=garbage",
         "/v1/events?colour=red",
+        "/v1/events/no-such-event?form=odd",
         "/v1/ledger?x=1",
         "/v1/quarantine?limit=0",
         "/anomalies?limit=0",
@@ -320,7 +335,12 @@ async fn the_ledger_balances_and_tells_what_waits() {
     let rejected = Submission { input: "other".into(), rejected: 4, ..Submission::default() };
     bench.ingest.submit(rejected).await.unwrap();
     bench.ingest.count_refused_request();
-    let (_, body) = bench.get("/v1/ledger").await;
+    let (_, mut body) = bench.get("/v1/ledger").await;
+    for place in ["/total", "/inputs/door", "/inputs/other"] {
+        let row = body.pointer_mut(place).and_then(Value::as_object_mut).unwrap();
+        let seconds = row.remove("lag_seconds").unwrap().as_f64().unwrap();
+        assert!((0.0..60.0).contains(&seconds), "{place}: {seconds}");
+    }
     let row = |received, stored, rejected, lag| json!({"received": received, "stored": stored, "duplicate": 0, "rejected": rejected, "quarantined": 0, "lag_events": lag});
     assert_eq!(body["total"], row(5, 1, 4, 1));
     assert_eq!(body["inputs"], json!({"door": row(1, 1, 0, 1), "other": row(4, 0, 4, 0)}));

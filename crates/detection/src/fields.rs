@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
+use attack::exception::Exceptions;
 use model::event::{EventView, Original, TextField};
 use model::json::{self, RawText};
 use sigma::event::{FieldId, Fields, Value};
@@ -67,13 +69,26 @@ const ALIASES: &[(&str, TextField)] = &[
 #[derive(Clone, Debug, Default)]
 pub struct Accessors {
     by_field: Vec<Accessor>,
+    /// What inspection does not say.
+    exceptions: Arc<Exceptions>,
 }
 
 impl Accessors {
     /// Finds out where the values of each name come from.
     #[must_use]
     pub fn of(names: &[String]) -> Self {
-        Self { by_field: names.iter().map(|it| accessor_of(it)).collect() }
+        Self { by_field: names.iter().map(|it| accessor_of(it)).collect(), exceptions: Arc::default() }
+    }
+
+    /// Leaves out of what inspection says whatever `exceptions` cover.
+    pub fn except(&mut self, exceptions: Arc<Exceptions>) {
+        self.exceptions = exceptions;
+    }
+
+    /// What is left out of what inspection says.
+    #[must_use]
+    pub const fn exceptions(&self) -> &Arc<Exceptions> {
+        &self.exceptions
     }
 
     /// Whether the field is the address of the client.
@@ -152,7 +167,7 @@ impl<'a> EventFields<'a> {
     /// Shows what inspection says of the request that the event tells of; it is inspected once, when a rule first asks.
     fn visit_inspected(&self, said: Said, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
         let mut index = self.index.borrow_mut();
-        index.inspection.visit(self.view, said, see)
+        index.inspection.visit(self.view, &self.accessors.exceptions, said, see)
     }
 
     /// Whether the gateway inspected the request: it saw all of it, we see what a log has.
@@ -278,7 +293,7 @@ impl Fields for EventFields<'_> {
             Accessor::Inspected(said, dynamic) => {
                 // The event's own word first; that it was inspected matters only where we would say something.
                 return self.visit_dynamic(dynamic, see)
-                    || (self.index.borrow_mut().inspection.says(self.view, *said)
+                    || (self.index.borrow_mut().inspection.says(self.view, &self.accessors.exceptions, *said)
                         && !self.is_inspected()
                         && self.visit_inspected(*said, see));
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use attack::exception::Exceptions;
 use model::severity::Severity;
 use sha2::{Digest, Sha256};
 use sigma::document::{Document, parse};
@@ -242,6 +243,23 @@ impl Rules {
         (Self { accessors, rules, correlations, memberships, resetting, settings, digest, set }, errors)
     }
 
+    /// Takes exceptions to inspection into force with the rules; they are part of the digest.
+    #[must_use]
+    pub fn with_exceptions(mut self, exceptions: Exceptions) -> Self {
+        if !exceptions.is_empty() {
+            let drafts: Vec<_> = exceptions.list().iter().map(|it| it.draft()).collect();
+            self.digest = short_digest(Sha256::new_with_prefix(format!("{} {drafts:?}", self.digest)));
+        }
+        self.accessors.except(Arc::new(exceptions));
+        self
+    }
+
+    /// The exceptions to inspection in force.
+    #[must_use]
+    pub const fn exceptions(&self) -> &Arc<Exceptions> {
+        self.accessors.exceptions()
+    }
+
     /// How many rules raise alerts or are counted.
     #[must_use]
     pub fn active(&self) -> usize {
@@ -300,6 +318,10 @@ fn digest_of(rules: &[Arc<RuleInfo>], correlations: &[Arc<RuleInfo>], settings: 
     for info in rules.iter().chain(correlations) {
         hasher.update(format!("{info:?}\n"));
     }
+    short_digest(hasher)
+}
+
+fn short_digest(hasher: Sha256) -> String {
     let full = hasher.finalize();
     full[..16].iter().map(|it| format!("{it:02x}")).collect()
 }

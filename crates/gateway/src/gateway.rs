@@ -1,27 +1,26 @@
 //! The gateway itself: what every request needs, made once.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use attack::exception::Exceptions;
 use attack::inspector::Inspector;
-use model::alert::Alert;
-use model::entity::EntityKind;
+use decision::board::Board;
 use model::id::EventId;
 use model::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsConnector;
 
-use crate::decisions::{Decision, Decisions};
+use crate::decisions::Decisions;
+use crate::policy::{InForce, Policy};
+use crate::record::Action;
 use crate::record::recorder::Recorder;
 use crate::record::spill::Spill;
-use crate::route::{Route, Routes};
-use crate::settings::Settings;
+use crate::settings::{PolicySettings, Settings};
 use crate::sink::Sink;
-use crate::upstream::group::{Group, GroupSettings};
+use crate::upstream::group::GroupSettings;
 use crate::upstream::health::look_after;
-use model::network::Network;
 
 /// How often decisions that are over are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
@@ -38,8 +37,22 @@ pub enum StartError {
 }
 
 /// What became of requests and their events since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Requests, by what was done with them: the word that `http.action` has.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Requests that were inspected.
+    pub inspections: u64,
+    /// How long inspection took together.
+    pub inspection_time: Duration,
+    /// Events that wait in memory.
+    pub queued: u64,
+    /// Upstreams that are asked.
+    pub upstreams_up: u64,
+    /// Upstreams that are left out: they fail, or their check says that they are not well.
+    pub upstreams_down: u64,
+    /// Addresses and ranges that have a decision in force.
+    pub decisions: u64,
     /// Events that were recorded.
     pub recorded: u64,
     /// Events that went to disk first.
@@ -53,14 +66,31 @@ pub struct Counts {
 /// The gateway.
 pub struct Gateway {
     pub(crate) settings: Settings,
-    pub(crate) routes: Routes,
+    pub(crate) policy: InForce,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) inspector: Inspector,
+    exceptions: RwLock<Arc<Exceptions>>,
     pub(crate) recorder: Arc<Recorder>,
     /// How many connections may be tunnels of another protocol.
     pub(crate) tunnels: Arc<Semaphore>,
     pub(crate) uninspected: AtomicU64,
+    pub(crate) effort: Effort,
     ids: Ids,
+}
+
+/// What inspection costs.
+#[derive(Debug, Default)]
+pub(crate) struct Effort {
+    inspections: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Effort {
+    /// Adds one inspection.
+    pub(crate) fn add(&self, time: Duration) {
+        self.inspections.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// Ids of requests: a random half that tells this start from others, and a number.
@@ -70,42 +100,52 @@ struct Ids {
 }
 
 impl Gateway {
-    /// Makes a gateway; `tls` is needed where an upstream is `https`.
+    /// Makes a gateway that enforces what is on `board`; `tls` is needed where an upstream is `https`.
     ///
     /// # Errors
     ///
     /// [`StartError::NoRandomness`].
-    pub fn new(settings: Settings, tls: Option<TlsConnector>) -> Result<Arc<Self>, StartError> {
+    pub fn new(settings: Settings, tls: Option<TlsConnector>, board: Arc<Board>) -> Result<Arc<Self>, StartError> {
         let shared = Arc::new(GroupSettings { connect: settings.times.connect, tls });
-        let route = |it: &crate::route::RouteSettings| Route {
-            group: Arc::new(Group::new(&it.upstreams, &shared)),
-            settings: it.clone(),
-        };
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|_| StartError::NoRandomness)?;
         Ok(Arc::new(Self {
-            routes: Routes::new(settings.routes.iter().map(route).collect()),
-            decisions: Arc::new(Decisions::new(settings.trusted.clone(), settings.spares_local)),
+            policy: InForce::new(Policy::new(settings.policy.clone(), &shared, None)),
+            decisions: Arc::new(Decisions::new(board)),
             inspector: Inspector::new(),
+            exceptions: RwLock::default(),
             recorder: Recorder::new(),
             tunnels: Arc::new(Semaphore::new(settings.connections_max)),
             uninspected: AtomicU64::new(0),
+            effort: Effort::default(),
             ids: Ids { start: u64::from_le_bytes(start), count: AtomicU64::new(0) },
             settings,
         }))
     }
 
-    /// The decisions in force.
-    #[must_use]
-    pub fn decisions(&self) -> &Arc<Decisions> {
-        &self.decisions
+    /// Exchanges the policy: later requests meet the new one. Upstreams that stay keep their connections.
+    ///
+    /// `tls` is needed where a new upstream is `https`.
+    pub fn change(&self, policy: PolicySettings, tls: Option<TlsConnector>) {
+        let shared = Arc::new(GroupSettings { connect: self.settings.times.connect, tls });
+        self.policy.change(|former| Policy::new(policy, &shared, Some(former)));
     }
 
     /// What became of requests and events.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let counts = &self.recorder.counts;
+        let upstreams = self.policy.get().upstreams();
+        let now = Instant::now();
+        let up = upstreams.iter().filter(|it| it.is_well(now)).count();
         Counts {
+            requests: Action::ALL.iter().map(|it| (it.as_str(), counts.of_action(*it))).collect(),
+            inspections: self.effort.inspections.load(Ordering::Relaxed),
+            inspection_time: Duration::from_nanos(self.effort.nanos.load(Ordering::Relaxed)),
+            queued: self.recorder.queued() as u64,
+            upstreams_up: up as u64,
+            upstreams_down: (upstreams.len() - up) as u64,
+            decisions: self.decisions.len() as u64,
             recorded: counts.recorded.load(Ordering::Relaxed),
             spilled: counts.spilled.load(Ordering::Relaxed),
             lost: counts.lost.load(Ordering::Relaxed),
@@ -113,29 +153,14 @@ impl Gateway {
         }
     }
 
-    /// Takes alerts that were just raised: those of rules that are enforced become decisions.
-    ///
-    /// Synthetic alerts and alerts without an address become none; local addresses and trusted proxies are spared.
-    pub fn enforce(&self, alerts: &[Alert]) {
-        for alert in alerts.iter().filter(|it| !it.synthetic) {
-            let Some(enforcement) = self.settings.enforce.get(&alert.rule_id) else { continue };
-            let Some(address) = address_of(alert) else { continue };
-            let now = now();
-            let decision = Decision {
-                network: Network::of(address),
-                measure: enforcement.measure,
-                until: now.plus(enforcement.time),
-                reason: alert.rule_id.clone(),
-                is_automatic: true,
-            };
-            let measure = enforcement.measure.as_str();
-            match self.decisions.add(decision, now) {
-                Ok(()) => tracing::info!(rule.id = %alert.rule_id, client.ip = %address, measure, "Enforced an alert"),
-                Err(reason) => {
-                    tracing::warn!(rule.id = %alert.rule_id, client.ip = %address, %reason, "An alert is not enforced");
-                }
-            }
-        }
+    /// Leaves out of inspection whatever `exceptions` cover, from the next request on.
+    pub fn except(&self, exceptions: Arc<Exceptions>) {
+        *self.exceptions.write().unwrap_or_else(PoisonError::into_inner) = exceptions;
+    }
+
+    /// The exceptions in force.
+    pub(crate) fn exceptions(&self) -> Arc<Exceptions> {
+        self.exceptions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Hands events to `sink` and looks after upstreams and decisions until `stop`, then hands over what is left.
@@ -146,8 +171,8 @@ impl Gateway {
     pub async fn run(self: Arc<Self>, sink: Arc<dyn Sink>, stop: watch::Receiver<bool>) -> Result<(), StartError> {
         let folder = self.settings.spill_folder.clone();
         let spill = Spill::open(&folder, self.settings.spill_bytes_max).map_err(|it| StartError::Spill(folder, it))?;
-        let upstreams = self.routes.iter().flat_map(|it| it.group.members().iter().cloned()).collect();
-        let health = look_after(upstreams, self.settings.health_path.clone(), self.settings.health_every);
+        let health =
+            look_after(|| self.policy.get().upstreams(), self.settings.health_path.clone(), self.settings.health_every);
         let record = self.recorder.clone().run(sink, spill, stop);
         let prune = async {
             let mut ticks = tokio::time::interval(PRUNE_EVERY);
@@ -172,14 +197,6 @@ impl Gateway {
 }
 
 /// Whom an alert is about, where that is an address.
-fn address_of(alert: &Alert) -> Option<IpAddr> {
-    match alert.entity.kind {
-        EntityKind::Ip => model::entity::parse_ip(&alert.entity.value),
-        EntityKind::Many => None,
-        _ => alert.client_ip,
-    }
-}
-
 /// The wall clock.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

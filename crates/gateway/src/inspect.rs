@@ -1,13 +1,18 @@
 //! Inspection of one request: its head and the beginning of its body, before anything is forwarded.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use attack::exception::Exceptions;
 use attack::inspector::{Inspector, Scratch};
 use attack::report::Report;
 use attack::request::{Header, Request};
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Version};
+
+use crate::crs::{Crs, Verdict};
 
 /// How many bytes of a body are looked at unless told otherwise.
 pub const BODY_BYTES: usize = 64 << 10;
@@ -28,30 +33,46 @@ pub(crate) fn has_text(headers: &HeaderMap) -> bool {
     !NOT_TEXT.iter().any(is_other) || is_other(&"image/svg")
 }
 
-/// Inspects a request; `None` when inspection failed by a mistake of ours.
-pub(crate) fn inspect(
-    inspector: &Inspector,
-    method: &str,
-    target: &str,
-    version: Version,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Option<Report> {
+/// The inspections there are.
+pub(crate) struct Inspections<'a> {
+    pub(crate) ours: &'a Inspector,
+    /// What ours leaves out.
+    pub(crate) exceptions: &'a Arc<Exceptions>,
+    /// The Core Rule Set, where it is asked.
+    pub(crate) crs: Option<&'a Crs>,
+}
+
+/// A request as it is inspected.
+pub(crate) struct Subject<'a> {
+    pub(crate) client: IpAddr,
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) host: &'a str,
+    /// As it is written in a request line.
+    pub(crate) version: &'static str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+/// Inspects a request without what exceptions cover; `None` when inspection failed by a mistake of ours.
+pub(crate) fn inspect(inspections: &Inspections<'_>, subject: &Subject<'_>) -> Option<(Report, Option<Verdict>)> {
     let fields: Vec<Header<'_>> =
-        headers.iter().map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() }).collect();
+        subject.headers.iter().map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() }).collect();
     let request = Request {
-        method,
-        target: target.as_bytes(),
-        version: version_text(version),
+        method: subject.method,
+        target: subject.target.as_bytes(),
+        version: subject.version,
         headers: &fields,
-        body,
+        body: subject.body,
         has_all_headers: true,
     };
     let inspected = catch_unwind(AssertUnwindSafe(|| {
-        MEMORY.with_borrow_mut(|(scratch, report)| {
-            inspector.inspect(&request, scratch, report);
+        let report = MEMORY.with_borrow_mut(|(scratch, report)| {
+            let except = (inspections.exceptions, Some(subject.host));
+            inspections.ours.inspect_except(&request, except, scratch, report);
             std::mem::take(report)
-        })
+        });
+        (report, inspections.crs.map(|it| it.evaluate(&request, subject.client)))
     }));
     inspected.map_err(|_| tracing::error!("Inspection of a request failed by a mistake of ours")).ok()
 }

@@ -14,8 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::framing::guard::{Guard, Link, Times};
+use crate::framing::guard::{Guard, Times};
 use crate::framing::head::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::framing::link::Link;
 use crate::gateway::Gateway;
 use crate::service::Origin;
 
@@ -118,6 +119,8 @@ where
     let mut builder = http1::Builder::new();
     // The guard keeps the time, and refuses what is over the limits before the parser sees it.
     builder.max_buf_size(2 * HEAD_BYTES_MAX).max_headers(HEADERS_MAX).pipeline_flush(true);
+    // A client that has sent all it will send still waits for its answer.
+    builder.half_close(true);
     let connection = builder.serve_connection(stream, answer).with_upgrades();
     tokio::pin!(connection);
     tokio::select! {

@@ -41,6 +41,8 @@ pub struct RouteSettings {
     pub mode: Mode,
     /// The attack score from which a request is one.
     pub threshold: u32,
+    /// Whether the Core Rule Set is asked, where there is one.
+    pub crs: bool,
 }
 
 /// A route with its upstreams.
@@ -77,10 +79,6 @@ impl Routes {
             it.settings.host.as_deref().is_none_or(|pattern| is_host(pattern, host))
                 && is_below(&it.settings.path, &path)
         })
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.0.iter()
     }
 }
 
@@ -151,7 +149,6 @@ fn decoded(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::group::GroupSettings;
 
     fn routes() -> Routes {
         let route = |host: Option<&str>, path: &str| {
@@ -161,8 +158,9 @@ mod tests {
                 upstreams: Vec::new(),
                 mode: Mode::Observe,
                 threshold: 5,
+                crs: true,
             };
-            Route { group: Arc::new(Group::new(&[], &Arc::new(GroupSettings::default()))), settings }
+            Route { group: Arc::new(Group::new(Vec::new())), settings }
         };
         Routes::new(vec![
             route(None, "/"),

@@ -16,15 +16,16 @@ use crate::answer::{Plain, REQUEST_ID};
 use crate::authz;
 use crate::body::{Outgoing, PrefixError, Progress, RequestBody};
 use crate::client::{client_of, is_trusted};
-use crate::decisions::Measure;
 use crate::forward::{Exchange, exchange};
-use crate::framing::guard::{After, Link, REFUSED};
+use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
 use crate::headers::{Hop, asks_upgrade, asks_websocket, forward, leave_hop};
-use crate::inspect::{has_text, inspect, version_text};
+use crate::inspect::{Inspections, Subject, has_text, inspect, version_text};
+use crate::policy::Policy;
 use crate::record::{Action, Record};
 use crate::route::{Mode, Route};
 use crate::settings::Fail;
+use model::decision::Measure;
 
 /// How long a tunnel may be open: a page that is left open over the weekend connects anew.
 const TUNNEL_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -60,6 +61,7 @@ impl Drop for Hold {
 /// One request in hand.
 struct Case {
     gateway: Arc<Gateway>,
+    policy: Arc<Policy>,
     record: Box<Record>,
     started: Instant,
     progress: Progress,
@@ -100,7 +102,8 @@ impl Gateway {
         if is_proxied && self.settings.authz_path.as_deref() == Some(request.uri().path()) {
             return case.decide(request);
         }
-        let Some(route) = self.routes.find(&case.record.host, request.uri().path()) else {
+        let policy = case.policy.clone();
+        let Some(route) = policy.routes.find(&case.record.host, request.uri().path()) else {
             return case.end(Plain::NO_ROUTE);
         };
         if let Some(refused) = case.judge_address() {
@@ -109,7 +112,7 @@ impl Gateway {
         let tunnel =
             (origin.link.is_some() && asks_websocket(request.headers())).then(|| hyper::upgrade::on(&mut request));
         let (mut parts, incoming) = request.into_parts();
-        let wanted = if self.settings.inspects && has_text(&parts.headers) { self.settings.body_bytes } else { 0 };
+        let wanted = if policy.settings.inspects && has_text(&parts.headers) { policy.settings.body_bytes } else { 0 };
         let body = match RequestBody::begin(incoming, wanted, self.settings.times.idle).await {
             Ok(body) => body,
             Err(PrefixError::Broken) => return case.end(Plain::BODY_FAILED),
@@ -157,6 +160,7 @@ impl Case {
             accepted.insert(hyper::header::ACCEPT, accept.clone());
         }
         Self {
+            policy: gateway.policy.get(),
             gateway,
             record: Box::new(record),
             started: Instant::now(),
@@ -192,9 +196,9 @@ impl Case {
     /// Asks the decisions in force.
     fn judge_address(&mut self) -> Option<Plain> {
         let hit = self.gateway.decisions.judge(self.record.client, self.record.time)?;
-        self.record.decision = Some(hit.decision.reason.clone());
-        let (action, plain) = match hit.decision.measure {
-            Measure::Block => (Action::Block, Plain::BLOCKED),
+        self.record.decision = Some(hit.entry.label.to_string());
+        let (action, plain) = match hit.entry.measure {
+            Measure::Ban | Measure::Captcha => (Action::Block, Plain::BLOCKED),
             Measure::Throttle => (Action::Throttle, Plain { retry_after: Some(hit.retry_after), ..Plain::THROTTLED }),
         };
         self.record.action = action;
@@ -203,7 +207,7 @@ impl Case {
 
     /// Inspects the request, and asks the policy of its route.
     fn judge_request(&mut self, route: &Route, headers: &HeaderMap, body: &[u8]) -> Option<Plain> {
-        let settings = &self.gateway.settings;
+        let settings = &self.policy.settings;
         let is_closed = settings.fail == Fail::Closed;
         if is_closed && self.gateway.recorder.is_down() {
             return Some(self.fail());
@@ -212,14 +216,28 @@ impl Case {
             return None;
         }
         let record = &self.record;
-        let version = if record.version == "HTTP/2.0" { Version::HTTP_2 } else { Version::HTTP_11 };
-        let report = inspect(&self.gateway.inspector, &record.method, &record.target, version, headers, body);
-        let Some(report) = report else {
+        let crs = settings.crs.as_ref().filter(|_| route.settings.crs);
+        let subject = Subject {
+            client: record.client,
+            method: &record.method,
+            target: &record.target,
+            host: &record.host,
+            version: record.version,
+            headers,
+            body,
+        };
+        let began = Instant::now();
+        let exceptions = self.gateway.exceptions();
+        let inspections = Inspections { ours: &self.gateway.inspector, exceptions: &exceptions, crs };
+        let inspected = inspect(&inspections, &subject);
+        self.gateway.effort.add(began.elapsed());
+        let Some((report, verdict)) = inspected else {
             self.gateway.uninspected.fetch_add(1, Ordering::Relaxed);
             return is_closed.then(|| self.fail());
         };
-        let is_attack = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
-        self.record.report = Some(report);
+        let is_ours = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
+        let is_attack = is_ours || verdict.as_ref().is_some_and(|it| it.is_attack);
+        (self.record.report, self.record.crs) = (Some(report), verdict);
         self.record.body_inspected = body.len();
         if !is_attack {
             return None;
@@ -246,9 +264,9 @@ impl Case {
         };
         (self.record.method, self.record.target, self.record.host) = (asked.method, asked.target, asked.host);
         authz::clean(&mut parts.headers);
-        let gateway = self.gateway.clone();
+        let policy = self.policy.clone();
         let path = self.record.target.split('?').next().unwrap_or_default().to_owned();
-        let refused = self.judge_address().or_else(|| match gateway.routes.find(&self.record.host, &path) {
+        let refused = self.judge_address().or_else(|| match policy.routes.find(&self.record.host, &path) {
             Some(route) => self.judge_request(route, &parts.headers, &[]),
             None => None,
         });

@@ -1,10 +1,9 @@
 //! The settings of the gateway, complete and typed.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::decisions::Measure;
+use crate::crs::Crs;
 use crate::inspect::BODY_BYTES;
 use crate::route::RouteSettings;
 use model::network::Network;
@@ -17,15 +16,6 @@ pub enum Fail {
     Open,
     /// They get 503.
     Closed,
-}
-
-/// What an alert of a rule brings its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enforcement {
-    /// What is done.
-    pub measure: Measure,
-    /// For how long.
-    pub time: Duration,
 }
 
 /// How long things may take.
@@ -55,23 +45,34 @@ impl Default for Times {
     }
 }
 
-/// All settings.
+/// What is done with requests: the part of the settings that may change while the gateway runs.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PolicySettings {
     /// Where requests go.
     pub routes: Vec<RouteSettings>,
-    /// Proxies in front that say who the client is.
-    pub trusted: Vec<Network>,
-    /// Whether automatic decisions spare local addresses.
-    pub spares_local: bool,
     /// Whether requests are inspected.
     pub inspects: bool,
     /// How many bytes of a body are inspected.
     pub body_bytes: usize,
     /// What is done when that is impossible.
     pub fail: Fail,
-    /// What alerts of rules, by id, bring their addresses.
-    pub enforce: BTreeMap<String, Enforcement>,
+    /// Rules of the OWASP Core Rule Set, asked beside our own inspection.
+    pub crs: Option<Crs>,
+}
+
+impl Default for PolicySettings {
+    fn default() -> Self {
+        Self { routes: Vec::new(), inspects: true, body_bytes: BODY_BYTES, fail: Fail::Open, crs: None }
+    }
+}
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is done with requests, at first.
+    pub policy: PolicySettings,
+    /// Proxies in front that say who the client is.
+    pub trusted: Vec<Network>,
     /// The path under which other proxies ask for a decision; `None`: nowhere.
     pub authz_path: Option<String>,
     /// How long things may take.
@@ -93,13 +94,8 @@ impl Settings {
     #[must_use]
     pub fn new(spill_folder: PathBuf) -> Self {
         Self {
-            routes: Vec::new(),
+            policy: PolicySettings::default(),
             trusted: Vec::new(),
-            spares_local: true,
-            inspects: true,
-            body_bytes: BODY_BYTES,
-            fail: Fail::Open,
-            enforce: BTreeMap::new(),
             authz_path: None,
             times: Times::default(),
             connections_max: 10_000,

@@ -12,6 +12,7 @@
 //! first brace is skipped.
 
 mod draft;
+mod json_fault;
 mod member;
 mod object;
 mod quote;

@@ -5,8 +5,8 @@ use model::limits::{DEPTH_MAX, EVENT_BYTES_MAX, FIELD_BYTES_MAX};
 use serde_json::value::RawValue;
 
 use crate::member::Member;
-use crate::quote;
 use crate::refusal::{Code, Refusal};
+use crate::{json_fault, quote};
 
 /// The text of a JSON object that is valid and within the limits.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl<'a> Object<'a> {
             return Err(Refusal::record(Code::TooLarge, message));
         }
         let text = utf8(bytes)?;
-        let text = serde_json::from_str::<&RawValue>(text).map_err(|it| not_json(text, &it))?.get();
+        let text = serde_json::from_str::<&RawValue>(text).map_err(|_| not_json(text))?.get();
         if !text.starts_with('{') {
             let message = format!("`{}` is no event; send a JSON object", quote::shown(text));
             return Err(Refusal::record(Code::NotAnObject, message));
@@ -88,8 +88,9 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
     })
 }
 
-fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
-    Refusal::record(Code::BadJson, format!("`{}` is not JSON: {error}", quote::shown(text)))
+fn not_json(text: &str) -> Refusal {
+    let place = json_fault::shown(text).map_or_else(String::new, |it| format!(" at {it}"));
+    Refusal::record(Code::BadJson, format!("`{}` is not JSON{place}", quote::shown(text)))
 }
 
 fn is_too_long(text: RawText<'_>) -> bool {
@@ -157,6 +158,16 @@ mod tests {
         ] {
             check(text, Err((Code::BadJson, None)));
         }
+    }
+
+    #[test]
+    fn a_refusal_says_where_in_words_of_ours() {
+        let refused = |text: &str| Object::parse(text.as_bytes()).unwrap_err().message;
+        assert_eq!(
+            refused("{\"a\":1,\n\"b\"=2}"),
+            "`{\"a\":1,\\n\"b\"=2}` is not JSON at line 2, column 4: expected `:`, found `=`"
+        );
+        assert_eq!(refused(""), "`` is not JSON at line 1, column 1: expected a value, found the end");
     }
 
     #[test]

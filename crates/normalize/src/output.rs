@@ -1,5 +1,7 @@
 //! Events back to JSON: the form of `GET /v1/events/{id}`, and the short form in `GET /alerts`.
 
+pub mod anormal;
+
 use std::fmt::Display;
 
 use model::event::{EventView, Original, TextField};

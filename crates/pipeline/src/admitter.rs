@@ -77,7 +77,8 @@ pub struct Admitter {
 }
 
 struct State {
-    lease: Lease,
+    /// The right to admit, taken with the first decision.
+    lease: Option<Lease>,
     admission: Admission,
     mode: Mode,
     /// Who paused decisions, and why.
@@ -95,21 +96,20 @@ pub struct Switches {
 }
 
 impl Admitter {
-    /// Takes the lead, and puts on the board what is in force.
+    /// Puts on the board what is in force. The lead is taken with the first decision.
     ///
     /// # Errors
     ///
     /// What the store says.
     pub fn open(parts: AdmitterParts) -> Result<Self, StoreError> {
         let store = parts.store.as_ref();
-        let lease = store.acquire(LEADER)?;
         let spared = spared_list(&parts)?;
         let mode = store.switch(SWITCH_MODE)?.and_then(|it| Mode::from_word(&it)).unwrap_or_default();
         let paused = store.switch(SWITCH_PAUSED)?.filter(|it| !it.is_empty());
         let mut admission = Admission::new(parts.brakes, spared.clone());
         parts.board.spare(spared);
         load(&parts, &mut admission)?;
-        let state = State { lease, admission, mode, paused, alarms: Alarms::new(lease.epoch) };
+        let state = State { lease: None, admission, mode, paused, alarms: Alarms::default() };
         Ok(Self { parts, state: Mutex::new(state), wanted: Condvar::new(), is_wanted: AtomicBool::new(true) })
     }
 
@@ -368,8 +368,12 @@ impl Admitter {
                 }
             });
         }
-        let raised = alarms.take(&held, now);
-        let admitting = Admitting { lease: state.lease, taken, judged: &judged, alarms: &raised, audit: &audit, now };
+        let lease = match state.lease {
+            Some(lease) => lease,
+            None => *state.lease.insert(self.parts.store.acquire(LEADER)?),
+        };
+        let raised = alarms.take(&held, now, lease.epoch);
+        let admitting = Admitting { lease, taken, judged: &judged, alarms: &raised, audit: &audit, now };
         let decisions = self.parts.store.admit(&admitting)?;
         (state.admission, state.alarms) = (admission, alarms);
         self.parts.board.apply(&decisions, now);

@@ -27,9 +27,8 @@ pub(crate) struct Held {
 }
 
 /// What was held back lately.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Alarms {
-    epoch: u64,
     counts: BTreeMap<(Timestamp, Brake), Count>,
 }
 
@@ -42,13 +41,8 @@ struct Count {
 }
 
 impl Alarms {
-    /// Begins to count; `epoch` is another for each leader.
-    pub(crate) const fn new(epoch: u64) -> Self {
-        Self { epoch, counts: BTreeMap::new() }
-    }
-
-    /// Counts what was held back, and returns the alarms about it as they are now.
-    pub(crate) fn take(&mut self, held: &[Held], now: Timestamp) -> Vec<Alert> {
+    /// Counts what was held back, and returns the alarms about it as they are now. `epoch` is another for each leader.
+    pub(crate) fn take(&mut self, held: &[Held], now: Timestamp, epoch: u64) -> Vec<Alert> {
         let bucket = Timestamp(now.0 - now.0.rem_euclid(BUCKET.as_nanos() as i64));
         self.counts.retain(|it, _| bucket <= it.0);
         let mut changed: Vec<Brake> = held.iter().map(|it| it.brake).collect();
@@ -64,50 +58,51 @@ impl Alarms {
                 count.named.push(name);
             }
         }
-        changed.iter().filter_map(|it| Some(self.alert(*it, bucket, self.counts.get(&(bucket, *it))?, now))).collect()
+        let counted = changed.iter().filter_map(|it| Some((*it, self.counts.get(&(bucket, *it))?)));
+        counted.map(|(brake, count)| Alert { incarnation: epoch, ..alarm(brake, bucket, count, now) }).collect()
     }
+}
 
-    fn alert(&self, brake: Brake, bucket: Timestamp, count: &Count, now: Timestamp) -> Alert {
-        let word = brake.as_str();
-        let plural = if count.count == 1 { "decision was" } else { "decisions were" };
-        let details = format!(
-            "{} {plural} held back because {}: {}. `bartizan decisions list --state held` shows them.",
-            count.count,
-            brake.explained(),
-            count.named.join(", ")
-        );
-        Alert {
-            id: AlertId::of_rule(RULE, "built-in", word, bucket),
-            rule_id: RULE.to_owned(),
-            rule_version: "built-in".to_owned(),
-            title: "Decisions were held back".to_owned(),
-            kind: "decisions-held".to_owned(),
-            severity: match brake {
-                Brake::Rate | Brake::Share | Brake::Width => Severity::Medium,
-                Brake::NeverBlock | Brake::Paused | Brake::Spoofable => Severity::Low,
-            },
-            confidence: 100,
-            status: AlertStatus::New,
-            entity: Entity { kind: EntityKind::Group, value: word.to_owned() },
-            client_ip: None,
-            dst_ip: None,
-            count: count.count,
-            first_seen: count.first,
-            last_seen: now,
-            window_start: bucket,
-            timestamp: count.first,
-            details,
-            reason: brake.explained().to_owned(),
-            description: "A brake of the admitter holds decisions back until a person has looked.".to_owned(),
-            detector: "Admitter".to_owned(),
-            source: "bartizan".to_owned(),
-            country: None,
-            user: None,
-            matched: vec![("brake".to_owned(), word.to_owned())],
-            evidence: Vec::new(),
-            event: json!({}).to_string(),
-            synthetic: count.is_synthetic,
-            incarnation: self.epoch,
-        }
+fn alarm(brake: Brake, bucket: Timestamp, count: &Count, now: Timestamp) -> Alert {
+    let word = brake.as_str();
+    let plural = if count.count == 1 { "decision was" } else { "decisions were" };
+    let details = format!(
+        "{} {plural} held back because {}: {}. `bartizan decisions list --state held` shows them.",
+        count.count,
+        brake.explained(),
+        count.named.join(", ")
+    );
+    Alert {
+        id: AlertId::of_rule(RULE, "built-in", word, bucket),
+        rule_id: RULE.to_owned(),
+        rule_version: "built-in".to_owned(),
+        title: "Decisions were held back".to_owned(),
+        kind: "decisions-held".to_owned(),
+        severity: match brake {
+            Brake::Rate | Brake::Share | Brake::Width => Severity::Medium,
+            Brake::NeverBlock | Brake::Paused | Brake::Spoofable => Severity::Low,
+        },
+        confidence: 100,
+        status: AlertStatus::New,
+        entity: Entity { kind: EntityKind::Group, value: word.to_owned() },
+        client_ip: None,
+        dst_ip: None,
+        count: count.count,
+        first_seen: count.first,
+        last_seen: now,
+        window_start: bucket,
+        timestamp: count.first,
+        details,
+        reason: brake.explained().to_owned(),
+        description: "A brake of the admitter holds decisions back until a person has looked.".to_owned(),
+        detector: "Admitter".to_owned(),
+        source: "bartizan".to_owned(),
+        country: None,
+        user: None,
+        matched: vec![("brake".to_owned(), word.to_owned())],
+        evidence: Vec::new(),
+        event: json!({}).to_string(),
+        synthetic: count.is_synthetic,
+        incarnation: 0,
     }
 }

@@ -4,6 +4,7 @@
 //! second. The position moves when everything before it is stored. What is stored ahead of it is stored again after a
 //! crash, with the same ids and the same words.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,7 @@ use crate::ahead::{self, Ready, Shared};
 use crate::hydrate::{EventSource, Hydrator, LogEvents};
 use crate::ingest::{chain, now};
 use crate::ledger::Ledger;
+use crate::pending::Pending;
 use crate::progress::Progress;
 use crate::snapshot::{self, Snapshot};
 
@@ -144,7 +146,7 @@ impl Detector {
         let lease = retried(|| parts.store.acquire(PARTITION)).map_err(DetectError::Store)?;
         announce_rules(parts.log.as_ref(), &parts.rules).map_err(DetectError::Log)?;
         let pending = count_pending(parts.log.as_ref(), lease.position).map_err(DetectError::Log)?;
-        parts.ledger.book().pending = pending.into_iter().collect();
+        parts.ledger.book().pending = pending;
         let read = snapshot::read(&parts.snapshots.join("p0.snap")).filter(|it| it.position <= lease.position);
         let rules =
             read.as_ref().and_then(|it| (parts.rules_by_digest)(&it.rules)).unwrap_or_else(|| parts.rules.clone());
@@ -407,7 +409,7 @@ impl Detector {
         let mut book = self.parts.ledger.book();
         for (input, count) in detected {
             if let Some(pending) = book.pending.get_mut(&input) {
-                *pending = pending.saturating_sub(count);
+                pending.finish(count);
             }
         }
         drop(book);
@@ -588,9 +590,9 @@ pub fn announce_rules(log: &dyn Log, rules: &Rules) -> Result<(), LogError> {
     log.append(PARTITION, &mut block, now()).map(|_| ())
 }
 
-/// Counts the events behind a position by input.
-fn count_pending(log: &dyn Log, from: Position) -> Result<HashMap<String, u64>, LogError> {
-    let (mut position, mut pending) = (from, HashMap::new());
+/// Gathers the events behind a position by input; one that does not say when it was received waits from now on.
+fn count_pending(log: &dyn Log, from: Position) -> Result<BTreeMap<String, Pending>, LogError> {
+    let (mut position, mut pending, now) = (from, BTreeMap::<String, Pending>::new(), now());
     loop {
         let block = log.read(PARTITION, position)?;
         if block.is_empty() {
@@ -598,7 +600,8 @@ fn count_pending(log: &dyn Log, from: Position) -> Result<HashMap<String, u64>, 
         }
         for record in block.records(position).filter(|it| it.kind == RecordKind::Event) {
             let Some(event) = EventView::of(record.bytes) else { continue };
-            *pending.entry(event.text(TextField::Input).unwrap_or_default().to_owned()).or_default() += 1;
+            let input = event.text(TextField::Input).unwrap_or_default().to_owned();
+            pending.entry(input).or_default().add(1, event.received.unwrap_or(now));
         }
         position = block.next();
     }

@@ -16,7 +16,8 @@ use model::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::answers::{Answers, Asked};
-use crate::ledger::{Counts, Ledger, MARK_REFUSED};
+use crate::ledger::{Book, Counts, Ledger, MARK_REFUSED};
+use crate::pending::Pending;
 use crate::seen::{IDS_MAX, Seen};
 
 /// How much may wait for the next write. Beyond it the doors answer 503: the disk cannot keep up.
@@ -265,8 +266,9 @@ impl Writer {
         }
         self.plan_counts(&group, &planned);
         // Before the append: detection may be through with them before we come back to count.
-        self.add_pending(&group, &planned, u64::saturating_add);
-        match self.log.append(PartitionId(0), &mut self.block, now()) {
+        let appended_at = now();
+        self.change_pending(&group, &planned, |pending, events| pending.add(events, appended_at));
+        match self.log.append(PartitionId(0), &mut self.block, appended_at) {
             Ok(first) => {
                 failpoint::visit("ingest.before_answer");
                 self.unwritten.clear();
@@ -278,7 +280,7 @@ impl Writer {
             }
             Err(error) => {
                 self.refused_written = u64::MAX;
-                self.add_pending(&group, &planned, u64::saturating_sub);
+                self.change_pending(&group, &planned, Pending::take_back);
                 for waiting in group {
                     // A sender that is gone needs no answer.
                     let _ = waiting.answer.send(Err(IngestError::Unwritable));
@@ -357,7 +359,11 @@ impl Writer {
 
     /// Adds the marks of the ledger as it will be after this write.
     fn plan_counts(&mut self, group: &[Waiting], planned: &[Planned]) {
-        let mut book = self.ledger.book().clone();
+        // What waits is not written, and may be much.
+        let mut book = {
+            let book = self.ledger.book();
+            Book { inputs: book.inputs.clone(), refused_requests: book.refused_requests, ..Book::default() }
+        };
         apply(&mut book.inputs, group, planned);
         let changed = group.iter().map(|it| it.submission.input.to_string());
         let inputs: BTreeSet<String> = changed.chain(self.unwritten.iter().cloned()).collect();
@@ -382,16 +388,14 @@ impl Writer {
         self.unwritten.extend(changed.map(|(waiting, _)| waiting.submission.input.to_string()));
     }
 
-    /// Changes how many events wait for detection, by input.
-    fn add_pending(&self, group: &[Waiting], planned: &[Planned], change: fn(u64, u64) -> u64) {
+    /// Changes what waits for detection, by input.
+    fn change_pending(&self, group: &[Waiting], planned: &[Planned], change: impl Fn(&mut Pending, u64)) {
         let mut book = self.ledger.book();
         for (waiting, plan) in group.iter().zip(planned).filter(|it| 0 < it.1.counts.stored) {
             let input = &*waiting.submission.input;
             match book.pending.get_mut(input) {
-                Some(pending) => *pending = change(*pending, plan.counts.stored),
-                None => {
-                    book.pending.insert(input.to_owned(), change(0, plan.counts.stored));
-                }
+                Some(pending) => change(pending, plan.counts.stored),
+                None => change(book.pending.entry(input.to_owned()).or_default(), plan.counts.stored),
             }
         }
     }

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::event::{push_varint, take_varint};
 
+use crate::pending::Pending;
+
 /// The key of an input's mark.
 pub const MARK_PREFIX: &str = "ledger/";
 /// The key of the mark that counts refused requests.
@@ -67,7 +69,7 @@ pub struct Book {
     /// Requests refused before records could be told apart.
     pub refused_requests: u64,
     /// Events that are stored and not yet through detection, by input.
-    pub pending: BTreeMap<String, u64>,
+    pub pending: BTreeMap<String, Pending>,
 }
 
 impl Book {
@@ -82,7 +84,7 @@ impl Book {
     /// How many events are stored and not yet through detection.
     #[must_use]
     pub fn lag_events(&self) -> u64 {
-        self.pending.values().sum()
+        self.pending.values().map(Pending::events).sum()
     }
 
     /// Reads the book from the marks of a log.

@@ -60,8 +60,6 @@ pub struct Done {
     pub ahead: u64,
     /// Keys that lost their events to make room.
     pub evicted_keys: u64,
-    /// Windows that wait for a watermark: none as long as no condition waits for one.
-    pub pending_windows: u64,
     /// Keys with a window.
     pub keys: u64,
     /// Rows of alerts written to the store.
@@ -92,11 +90,6 @@ impl Progress {
     /// Looks at it, or writes.
     pub fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says how many windows wait for a watermark.
-    pub fn set_pending_windows(&self, count: u64) {
-        self.done().pending_windows = count;
     }
 }
 

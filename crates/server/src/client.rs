@@ -74,7 +74,7 @@ impl Client {
         let core = Core::open(data, config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
-        let assembly = assemble(core, config)?;
+        let assembly = assemble(core, config, None)?;
         Ok(Self::Local(Box::new(Local { assembly, runtime })))
     }
 

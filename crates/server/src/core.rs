@@ -9,14 +9,17 @@ use backends::log::embedded::{EmbeddedLog, files};
 use backends::store::sqlite::SqliteStore;
 use backends::store::{Key, Scope, Store};
 use model::place::PartitionId;
+use pipeline::admitter::{Admitter, AdmitterParts};
 use pipeline::ingest::{Ingest, chain, now};
 use pipeline::ledger::{Book, Ledger, MARK_PREFIX, MARK_REFUSED};
 use pipeline::progress::Progress;
 
 use crate::config::Config;
+use crate::config::decisions::DecisionsConfig;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::http::auth::{ADMIN_KEY_NAME, digest_of, random_secret};
+use crate::{own_addresses, terminal};
 
 /// The variable that sets the admin key.
 pub(crate) const ADMIN_KEY_VARIABLE: &str = "BARTIZAN_ADMIN_KEY";
@@ -30,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) progress: Arc<Progress>,
+    /// Who is kept out.
+    pub(crate) admitter: Arc<Admitter>,
 }
 
 /// How the admin key came to be.
@@ -66,8 +71,10 @@ impl Core {
         let store = SqliteStore::open(&folder.store()).map_err(|it| unusable(path, &it))?;
         let log: Arc<dyn Log> = Arc::new(log);
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
-        let core =
-            Self { folder, log, store: Arc::new(store), ledger: Arc::new(Ledger::new(book)), progress: Arc::default() };
+        let (store, progress): (Arc<dyn Store>, _) = (Arc::new(store), Arc::<Progress>::default());
+        let admitter = open_admitter(&store, &progress, &config.decisions).map_err(|it| unusable(path, &it))?;
+        let ledger = Arc::new(Ledger::new(book));
+        let core = Self { folder, log, store, ledger, progress, admitter: Arc::new(admitter) };
         core.check_positions()?;
         Ok(core)
     }
@@ -121,6 +128,24 @@ impl Core {
     pub(crate) fn start_ingest(&self) -> Result<(Arc<Ingest>, thread::JoinHandle<()>), Failure> {
         Ingest::start(self.log.clone(), self.ledger.clone()).map_err(|it| unusable(self.folder.path(), &it))
     }
+}
+
+fn open_admitter(
+    store: &Arc<dyn Store>,
+    progress: &Arc<Progress>,
+    config: &DecisionsConfig,
+) -> Result<Admitter, backends::store::StoreError> {
+    let mut spared = config.spared.clone();
+    spared.extend(own_addresses::all().into_iter().map(|it| (it, "an address of this host".to_owned())));
+    Admitter::open(AdmitterParts {
+        store: store.clone(),
+        board: Arc::default(),
+        progress: progress.clone(),
+        brakes: config.brakes,
+        spared,
+        spares_local: config.spares_local,
+        on_decided: Arc::new(terminal::print_decisions),
+    })
 }
 
 /// The admin key of the environment, when there is one and it is long enough.

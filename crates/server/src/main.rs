@@ -1,14 +1,21 @@
 //! The binary `bartizan`: command line, configuration, the listener, assembly.
 
+mod actions;
 mod client;
 mod commands;
 mod config;
 mod core;
+mod crs;
+mod exceptions;
 mod failure;
 mod folder;
+mod history;
 mod http;
+mod own_addresses;
+mod proposal;
 mod proxy;
 mod ruleset;
+mod status;
 mod terminal;
 mod units;
 mod up;

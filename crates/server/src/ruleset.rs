@@ -7,13 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use attack::exception::Exceptions;
+use decision::policy::Policy;
 use detection::rules::{EngineSettings, RuleFile, RuleSetting, RuleState, Rules};
 use model::severity::Severity;
 use serde_json::{Value, json};
 use sigma::error::RuleError;
 use sigma::routing::Routing;
 
+use crate::actions::{self, policy_of};
 use crate::config::{Config, shown_value};
+use crate::exceptions::{self, SECTION, exceptions_of};
 use crate::failure::Failure;
 use crate::folder::Folder;
 
@@ -31,6 +35,9 @@ const KEPT_MAX: usize = 50;
 pub(crate) struct Sources {
     pub(crate) files: Vec<RuleFile>,
     pub(crate) told: BTreeMap<String, RuleSetting>,
+    pub(crate) exceptions: Exceptions,
+    /// What is done about alerts; it changes nothing that is detected, and is not kept with the set.
+    pub(crate) policy: Policy,
     pub(crate) settings: EngineSettings,
 }
 
@@ -40,6 +47,8 @@ pub(crate) struct Selection {
     pub(crate) has_shipped: bool,
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) rules_config: Option<PathBuf>,
+    /// Without `rules_config`: the file that is read in its place once it is there.
+    pub(crate) rules_config_later: Option<PathBuf>,
     pub(crate) settings: EngineSettings,
 }
 
@@ -54,6 +63,7 @@ impl Selection {
             has_shipped: config.has_shipped_rules,
             folders: config.rule_folders.clone(),
             rules_config: config.rules_config.clone(),
+            rules_config_later: Some(config.rules_config_later.clone()),
             settings,
         }
     }
@@ -73,17 +83,39 @@ impl Selection {
             files.extend(found.iter().map(|it| read_file(it)));
         }
         let mut told = settings_of(DEFAULTS, "rules/defaults.toml")?;
-        if let Some(path) = &self.rules_config {
-            let shown = path.display().to_string();
-            let text =
-                fs::read_to_string(path).map_err(|it| Failure::usage(format!("`{shown}` cannot be read: {it}")))?;
+        let (mut exceptions, mut policy) = (Exceptions::default(), Policy::default());
+        if let Some((text, shown)) = self.read_rules_config()? {
             for (id, setting) in settings_of(&text, &shown)? {
                 let known: &mut RuleSetting = told.entry(id).or_default();
                 known.state = setting.state.or(known.state);
                 known.severity = setting.severity.or(known.severity);
             }
+            exceptions = exceptions_of(&text, &shown)?;
+            policy = policy_of(&text, &shown)?;
         }
-        Ok(Sources { files, told, settings: self.settings })
+        Ok(Sources { files, told, exceptions, policy, settings: self.settings })
+    }
+
+    /// The file that holds what is said of rules, whether it is there or not; `None` when nothing is to be said.
+    pub(crate) fn rules_file(&self) -> Option<&Path> {
+        self.rules_config.as_deref().or(self.rules_config_later.as_deref())
+    }
+
+    /// Reads the exceptions alone.
+    pub(crate) fn read_exceptions(&self) -> Result<Exceptions, Failure> {
+        self.read_rules_config()?
+            .map_or_else(|| Ok(Exceptions::default()), |(text, shown)| exceptions_of(&text, &shown))
+    }
+
+    /// The text of `rules.toml` and its name; `None` without one.
+    fn read_rules_config(&self) -> Result<Option<(String, String)>, Failure> {
+        let Some(path) = self.rules_file() else { return Ok(None) };
+        let shown = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some((text, shown))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.rules_config.is_none() => Ok(None),
+            Err(error) => Err(Failure::usage(format!("`{shown}` cannot be read: {error}"))),
+        }
     }
 }
 
@@ -92,6 +124,7 @@ impl Sources {
     /// of too.
     pub(crate) fn compile(&self) -> (Rules, Vec<RuleError>, Vec<String>) {
         let (rules, errors) = Rules::compile(&self.files, &self.told, self.settings);
+        let rules = rules.with_exceptions(self.exceptions.clone());
         let known: Vec<&str> = rules.rules.iter().chain(&rules.correlations).map(|it| it.id.as_str()).collect();
         let unknown = self.told.keys().filter(|it| !known.contains(&it.as_str()));
         let complaints = unknown.map(|it| format!("rules.toml: there is no rule `{it}`")).collect();
@@ -105,7 +138,7 @@ impl Sources {
             .iter()
             .map(|(id, it)| (id.clone(), json!([it.state.map(RuleState::as_str), it.severity.map(Severity::as_str)])))
             .collect();
-        json!({"format": 1, "files": files, "told": told, "lateness_ms": self.settings.lateness.as_millis() as u64,
+        json!({"format": 1, "files": files, "told": told, "exceptions": exceptions::encode(&self.exceptions), "lateness_ms": self.settings.lateness.as_millis() as u64,
                "first_match": self.settings.is_first_match})
         .to_string()
     }
@@ -125,7 +158,8 @@ impl Sources {
             routing: Routing::Lenient,
             ..EngineSettings::default()
         };
-        Some(Self { files, told, settings })
+        let exceptions = exceptions::decode(&value["exceptions"])?;
+        Some(Self { files, told, exceptions, policy: Policy::default(), settings })
     }
 }
 
@@ -163,16 +197,21 @@ fn read_file(path: &Path) -> RuleFile {
     RuleFile { name, text }
 }
 
-/// Reads `rules.toml`.
+/// Whether a text is a good `rules.toml`.
+pub(crate) fn check_rules_config(text: &str, shown: &str) -> Result<(), Failure> {
+    settings_of(text, shown)?;
+    exceptions_of(text, shown).map(drop)
+}
+
+/// Reads what `rules.toml` says of rules.
 fn settings_of(text: &str, shown: &str) -> Result<BTreeMap<String, RuleSetting>, Failure> {
     let bad = |message: String| Failure::usage(format!("`{shown}`: {message}"));
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(format!("this is no TOML: {error}")))?;
     let mut settings = BTreeMap::new();
-    for (section, value) in &table {
-        let rules = value
-            .as_table()
-            .filter(|_| section == "rule")
-            .ok_or_else(|| bad(format!("there is no section `{section}`; write `[rule.ID]`")))?;
+    for (section, value) in table.iter().filter(|it| it.0 != SECTION && it.0 != actions::SECTION) {
+        let rules = value.as_table().filter(|_| section == "rule").ok_or_else(|| {
+            bad(format!("there is no section `{section}`; write `[rule.ID]`, `[default]` or `[[exception]]`"))
+        })?;
         for (id, keys) in rules {
             let keys =
                 keys.as_table().ok_or_else(|| bad(format!("`rule.{id}` must be a section: write `[rule.{id}]`")))?;
@@ -198,8 +237,10 @@ fn settings_of(text: &str, shown: &str) -> Result<BTreeMap<String, RuleSetting>,
                         };
                         setting.severity = Some(Severity::from_word(word).ok_or_else(wanted)?);
                     }
+                    "action" | "for" => {}
                     other => {
-                        return Err(bad(format!("`rule.{id}` has no key `{other}`; there are `state` and `severity`")));
+                        let known = "`state`, `severity`, `action` and `for`";
+                        return Err(bad(format!("`rule.{id}` has no key `{other}`; there are {known}")));
                     }
                 }
             }
@@ -268,6 +309,7 @@ mod tests {
             has_shipped: true,
             folders: Vec::new(),
             rules_config: None,
+            rules_config_later: None,
             settings: EngineSettings::default(),
         };
         let sources = selection.read().unwrap();
@@ -276,6 +318,12 @@ mod tests {
         assert!(20 <= rules.active(), "{}", rules.active());
         let (again, ..) = Sources::decode(&sources.encode()).unwrap().compile();
         assert_eq!(again.digest, rules.digest);
+
+        let text = "[[exception]]\nfinding = \"sqli\"\nreason = \"x\"\n";
+        let except = Sources { exceptions: exceptions_of(text, "rules.toml").unwrap(), ..sources };
+        let (other, again) = (except.compile().0, Sources::decode(&except.encode()).unwrap().compile().0);
+        assert_eq!((other.digest == rules.digest, &again.digest), (false, &other.digest));
+        assert_eq!(again.exceptions().list(), except.exceptions.list());
     }
 
     #[test]

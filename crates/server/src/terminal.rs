@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use model::decision::{Decision, Standing};
+
 use crate::failure::Failure;
 
 /// Escapes what is not plain text: control characters, and those that turn the direction of writing.
@@ -36,6 +38,34 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn counted(count: u64, thing: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {thing}{ending}")
+}
+
+/// Prints each decision that is new or changed in a line of its own.
+pub(crate) fn print_decisions(decisions: &[Decision]) {
+    // A list that somebody imports is no news line by line.
+    const LINES_MAX: usize = 100;
+    let mut out = io::stdout().lock();
+    for decision in decisions.iter().take(LINES_MAX) {
+        // A terminal that is gone must not stop anything.
+        let _ = writeln!(out, "{}", decision_line(decision));
+    }
+    if LINES_MAX < decisions.len() {
+        let _ = writeln!(out, "[DECISION] and {} more", decisions.len() - LINES_MAX);
+    }
+    let _ = out.flush();
+}
+
+fn decision_line(decision: &Decision) -> String {
+    let (measure, target) = (decision.measure.as_str(), line(&decision.target.to_string()));
+    if let Some(ended) = &decision.ended {
+        return format!("[DECISION] {measure} of {target} ended by {}", line(&ended.actor));
+    }
+    let (until, reason) = (decision.expires_at, line(&decision.reason));
+    match decision.standing {
+        Standing::InForce => format!("[DECISION] {measure} {target} until {until}: {reason}"),
+        Standing::DryRun => format!("[DECISION] dry run: would {measure} {target} until {until}: {reason}"),
+        Standing::Held(brake) => format!("[DECISION] held ({}): {measure} {target}: {reason}", brake.explained()),
+    }
 }
 
 /// Writes to stderr.

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,23 +10,24 @@ use std::thread;
 use std::time::Duration;
 
 use backends::log::Log;
-use backends::store::Store;
+use backends::store::{Store, StoreError};
 use console::state::Console;
-use console::status::{Raised, Status};
 use detection::rules::Rules;
+use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
-use model::severity::Severity;
 use model::time::Timestamp;
+use pipeline::actions::Actions;
+use pipeline::admitter::Admitter;
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
-use pipeline::progress::Progress;
 use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use web::route::Caller;
 
 use crate::config::Config;
 use crate::core::{AdminKey, Core, admin_key_of_environment};
@@ -39,8 +39,10 @@ use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
-use crate::proxy::Proxy;
+use crate::http::{except, explain};
+use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
+use crate::status::{StatusParts, status_source};
 use crate::{terminal, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
@@ -105,7 +107,7 @@ impl gateway::sink::Sink for Door {
 }
 
 /// Joins the parts.
-pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure> {
+pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>>) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
@@ -119,8 +121,16 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         in_flight: in_flight.clone(),
         snapshots: core.folder.snapshots(),
         started_at: now(),
+        gateway,
     });
-    let console = Console::new(core.store.clone(), core.log.clone(), core.ledger.clone(), ingest.clone(), status);
+    let console = Console::new(
+        core.store.clone(),
+        core.log.clone(),
+        core.ledger.clone(),
+        ingest.clone(),
+        core.admitter.clone(),
+        status,
+    );
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
@@ -133,8 +143,10 @@ pub(crate) fn assemble(core: Core, config: &Config) -> Result<Assembly, Failure>
         log_tag: core.log.tag(),
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
     })));
+    routes.extend(except::routes(core.log.clone(), Selection::of(config)));
+    routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
-    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight));
+    let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
     Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
 }
 
@@ -149,57 +161,13 @@ impl Assembly {
     }
 }
 
-/// Where the state that the console shows comes from.
-struct StatusParts {
-    progress: Arc<Progress>,
-    loaded: Arc<Loaded>,
-    in_flight: InFlight,
-    snapshots: PathBuf,
-    started_at: Timestamp,
-}
-
-/// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
-fn snapshot_age(folder: &Path) -> Option<Duration> {
-    let written = |it: std::fs::DirEntry| it.metadata().ok()?.modified().ok();
-    let newest = std::fs::read_dir(folder).ok()?.filter_map(|it| written(it.ok()?)).max()?;
-    newest.elapsed().ok()
-}
-
-fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at } = parts;
-    Arc::new(move || {
-        let done = progress.done().clone();
-        let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
-            rule: rule.clone(),
-            detector: detector.clone(),
-            severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
-            count: *count,
-        });
-        Status {
-            started_at,
-            events_detected: done.events,
-            late: done.late,
-            ahead: done.ahead,
-            evicted_keys: done.evicted_keys,
-            pending_windows: done.pending_windows,
-            rules_loaded: loaded.rules.load(Ordering::Relaxed),
-            rules_refused: loaded.refused.load(Ordering::Relaxed),
-            raised: raised.collect(),
-            trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
-            last_event_time: done.newest_event,
-            latency: done.latency.clone(),
-            snapshot_age: snapshot_age(&snapshots),
-            requests_in_flight: in_flight.load(Ordering::Relaxed),
-            matches: done.matches,
-        }
-    })
-}
-
 /// What a running server was asked for.
 pub(crate) struct Options {
     pub(crate) config: Config,
     /// Whether it feeds itself with labelled traffic.
     pub(crate) is_demo: bool,
+    /// Reads the configuration again.
+    pub(crate) reread: Reread,
 }
 
 /// Runs a server until it is told to stop.
@@ -215,10 +183,19 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let rules = Arc::new(rules);
 
     let core = Core::open(&config.data, &config)?;
-    let proxy = config.gateway.as_ref().map(|it| Proxy::new(it, core.folder.gateway())).transpose()?;
+    let proxy = config
+        .gateway
+        .as_ref()
+        .map(|it| Proxy::new(it, core.folder.gateway(), core.admitter.board().clone()))
+        .transpose()?;
+    let gateway = proxy.as_ref().map(|it| it.gateway.clone());
+    if let Some(gateway) = &gateway {
+        gateway.except(rules.exceptions().clone());
+    }
     let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
     shelf.keep(&rules, &sources)?;
+    let actions = Arc::new(Actions::new(sources.policy.clone(), config.decisions.spoofable.clone()));
     let detector = Detector::open(DetectParts {
         log: core.log.clone(),
         store: core.store.clone(),
@@ -231,10 +208,11 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         },
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
-        on_raised: on_raised(proxy.as_ref()),
+        actions: actions.clone(),
+        on_raised: on_raised(core.admitter.clone()),
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config)?;
+    let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
@@ -249,13 +227,14 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let (stop, stopping) = watch::channel(false);
-    let proxying = match proxy.map(|it| it.start(&runtime, door(&assembly), stopping.clone())).transpose() {
-        Ok(it) => it,
-        Err(failure) => {
-            assembly.finish();
-            return Err(failure);
-        }
-    };
+    let proxying =
+        match proxy.map(|it| it.start(&runtime, door(&assembly), options.reread, stopping.clone())).transpose() {
+            Ok(it) => it,
+            Err(failure) => {
+                assembly.finish();
+                return Err(failure);
+            }
+        };
     let stop_detecting = Arc::new(AtomicBool::new(false));
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
@@ -270,6 +249,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
             .spawn(run)
             .map_err(|it| Failure::failed(format!("no thread: {it}")))?
     };
+    let admitting = start_admitter(&assembly.core.admitter, &stop_detecting, &stop)?;
     let stop_reading = Stop::default();
     let door: Arc<dyn Sink> = door(&assembly);
     let readers = follow_files(&config, &door, &stop_reading)?;
@@ -284,9 +264,11 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
-    greet(&config, &assembly, &admin_key, address)?;
+    let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
+    greet(&config, &assembly, &admin_key, address, gateway_url)?;
     assembly.console.set_ready(true);
-    runtime.block_on(live(&config, &assembly, &selection, rules, &shelf, &stop, signals));
+    let in_force = InForce { selection, shelf, rules, actions, gateway };
+    runtime.block_on(live(&config, &assembly, in_force, &stop, signals));
 
     assembly.console.set_ready(false);
     stop.send_replace(true);
@@ -295,7 +277,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
         if let Some(proxying) = proxying {
-            let _ = tokio::time::timeout(DRAIN, proxying).await;
+            let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -307,25 +289,43 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let core = assembly.finish();
     stop_detecting.store(true, Ordering::Relaxed);
     let ended = detecting.join();
+    core.admitter.wake();
+    let admitted = admitting.join();
     drop(core);
     match ended {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => match admitted {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::failed(chain(&error))),
+            Err(_) => Err(Failure::failed("the thread of decisions panicked")),
+        },
         Ok(Err(error)) => Err(Failure::failed(chain(&error))),
         Err(_) => Err(Failure::failed("the thread of detection panicked")),
     }
+}
+
+/// Starts the thread that judges what rules propose; when it cannot go on, the server ends.
+fn start_admitter(
+    admitter: &Arc<Admitter>,
+    stop_admitting: &Arc<AtomicBool>,
+    stop: &watch::Sender<bool>,
+) -> Result<thread::JoinHandle<Result<(), StoreError>>, Failure> {
+    let (admitter, stop_admitting, stop) = (admitter.clone(), stop_admitting.clone(), stop.clone());
+    let run = move || {
+        let ended = admitter.run(&stop_admitting);
+        stop.send_replace(true);
+        ended
+    };
+    thread::Builder::new().name("admit".into()).spawn(run).map_err(|it| Failure::failed(format!("no thread: {it}")))
 }
 
 fn door(assembly: &Assembly) -> Arc<Door> {
     Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()))
 }
 
-/// What is done with new alerts: the gateway enforces them, the terminal shows them.
-fn on_raised(proxy: Option<&Proxy>) -> pipeline::detect::OnRaised {
-    let gateway = proxy.map(|it| it.gateway.clone());
+/// What is done with new alerts: what follows from them is judged, the terminal shows them.
+fn on_raised(admitter: Arc<Admitter>) -> pipeline::detect::OnRaised {
     Arc::new(move |alerts: &[Alert]| {
-        if let Some(gateway) = &gateway {
-            gateway.enforce(alerts);
-        }
+        admitter.wake();
         print_alerts(alerts);
     })
 }
@@ -384,19 +384,21 @@ impl Signals {
     }
 }
 
-/// Waits for a signal, and meanwhile looks after rules and retention.
-async fn live(
-    config: &Config,
-    assembly: &Assembly,
-    selection: &Selection,
+/// The rules in force, where they come from, and who must know of them.
+#[derive(Clone)]
+struct InForce {
+    selection: Selection,
+    shelf: Arc<Shelf>,
     rules: Arc<Rules>,
-    shelf: &Arc<Shelf>,
-    stop: &watch::Sender<bool>,
-    signals: Signals,
-) {
+    actions: Arc<Actions>,
+    gateway: Option<Arc<Gateway>>,
+}
+
+/// Waits for a signal, and meanwhile looks after rules and retention.
+async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &watch::Sender<bool>, signals: Signals) {
     let mut signals = signals;
     let mut stopped = stop.subscribe();
-    let mut rules = rules;
+    let mut in_force = in_force;
     let mut reload = tokio::time::interval(RULES_EVERY);
     let mut prune = tokio::time::interval(PRUNE_EVERY);
     reload.reset();
@@ -405,11 +407,10 @@ async fn live(
             () = signals.next() => break,
             _ = stopped.wait_for(|it| *it) => break,
             _ = reload.tick() => {
-                let (selection, shelf, log, before) = (selection.clone(), shelf.clone(), assembly.core.log.clone(), rules.clone());
-                let loaded = assembly.loaded.clone();
-                let read = tokio::task::spawn_blocking(move || reload_rules(&selection, &shelf, log.as_ref(), &before, &loaded));
+                let (before, log, loaded) = (in_force.clone(), assembly.core.log.clone(), assembly.loaded.clone());
+                let read = tokio::task::spawn_blocking(move || reload_rules(&before, log.as_ref(), &loaded));
                 if let Ok(Some(read)) = read.await {
-                    rules = read;
+                    in_force.rules = read;
                 }
             }
             _ = prune.tick() => {
@@ -432,13 +433,7 @@ fn prune_all(store: &dyn Store, keep: Duration) {
 }
 
 /// Reads the rules again; a set that is another and has no fault comes into force.
-fn reload_rules(
-    selection: &Selection,
-    shelf: &Shelf,
-    log: &dyn Log,
-    before: &Arc<Rules>,
-    loaded: &Loaded,
-) -> Option<Arc<Rules>> {
+fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Arc<Rules>> {
     use std::sync::PoisonError;
     static COMPLAINED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
     let complain = |text: String| {
@@ -448,7 +443,7 @@ fn reload_rules(
             *complained = text;
         }
     };
-    let sources = match selection.read() {
+    let sources = match in_force.selection.read() {
         Ok(it) => it,
         Err(failure) => {
             complain(failure.message);
@@ -456,7 +451,11 @@ fn reload_rules(
         }
     };
     let (rules, errors, _) = sources.compile();
-    if rules.digest == before.digest {
+    let is_same = rules.digest == in_force.rules.digest;
+    if is_same || errors.is_empty() {
+        in_force.actions.set_policy(sources.policy.clone());
+    }
+    if is_same {
         return None;
     }
     if !errors.is_empty() {
@@ -464,7 +463,8 @@ fn reload_rules(
         return None;
     }
     let rules = Arc::new(rules);
-    let taken = shelf
+    let taken = in_force
+        .shelf
         .keep(&rules, &sources)
         .map_err(|it| it.message)
         .and_then(|()| pipeline::detect::announce_rules(log, &rules).map_err(|it| chain(&it)));
@@ -474,6 +474,9 @@ fn reload_rules(
     }
     loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     loaded.refused.store(0, Ordering::Relaxed);
+    if let Some(gateway) = &in_force.gateway {
+        gateway.except(rules.exceptions().clone());
+    }
     Some(rules)
 }
 
@@ -493,11 +496,19 @@ fn print_alerts(alerts: &[Alert]) {
 }
 
 /// Says where everything is.
-fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: SocketAddr) -> Result<(), Failure> {
+fn greet(
+    config: &Config,
+    assembly: &Assembly,
+    admin_key: &AdminKey,
+    address: SocketAddr,
+    gateway_url: Option<&str>,
+) -> Result<(), Failure> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
-    let token = assembly.auth.make_link(now()).map_err(|it| Failure::failed(format!("{it:#}")))?;
+    // An owner always gets one.
+    let made = assembly.auth.make_link(&Caller::Owner, &hyper::HeaderMap::new(), now());
+    let token = made.map_err(|it| Failure::failed(format!("{it:#}")))?.unwrap_or_default();
     let key_file = config.data.join("admin.key");
     let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
     if let AdminKey::Made(secret) = admin_key {
@@ -521,8 +532,8 @@ fn greet(config: &Config, assembly: &Assembly, admin_key: &AdminKey, address: So
          -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
         now()
     ));
-    if let Some(gateway) = &config.gateway {
-        lines.push(format!("The gateway takes requests at {}", gateway.url()));
+    if let Some(url) = gateway_url {
+        lines.push(format!("The gateway takes requests at {url}"));
     }
     lines.push(format!("listening on {url}"));
     let mut out = std::io::stdout().lock();

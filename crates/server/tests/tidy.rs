@@ -21,8 +21,8 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("pipeline", false, &["model", "sigma", "normalize", "detection", "decision", "backends"]),
     ("web", false, &["model"]),
     ("sources", false, &["model", "normalize", "web"]),
-    ("console", false, &["model", "normalize", "backends", "pipeline", "web"]),
-    ("gateway", false, &["model", "attack", "decision"]),
+    ("console", false, &["model", "normalize", "decision", "backends", "pipeline", "web"]),
+    ("gateway", false, &["model", "attack", "seclang", "decision"]),
     ("enforcement", false, &["model", "decision", "backends", "web"]),
     (
         "server",

@@ -140,7 +140,12 @@ fn take_condition(members: &mut Members, start: Position) -> Result<(u64, Option
         "gt" => count()?.checked_add(1),
         "gte" => Some(count()?),
         "lt" | "lte" | "eq" | "neq" => {
-            return Err(key.refuse(format!("the operator `{}` is not supported in a correlation", key.text)));
+            // Source: docs/adr/0012-what-sigma-refuses.md.
+            return Err(key.refuse(format!(
+                "the operator `{}` is not supported in a correlation: a further event can undo it, so that an alert would \
+                 depend on what has come so far; write `gt` or `gte`",
+                key.text
+            )));
         }
         other => return Err(key.refuse(format!("the operator `{other}` is unknown"))),
     };

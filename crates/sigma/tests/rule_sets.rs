@@ -138,7 +138,14 @@ fn refuses_correlations_with_place_and_reason() {
     refuses("[base]", "[]", "16:10: the list of rules is empty");
     refuses("60s", "0s", "18:13: the timespan must be above zero");
     refuses("60s", "60", "18:13: `60` is no duration: write a number and one of s, m, h, d, w, M, y");
-    refuses("gte: 5", "lt: 5", "20:5: the operator `lt` is not supported in a correlation");
+    for operator in ["lt", "lte", "eq", "neq"] {
+        let complaint = format!(
+            "20:5: the operator `{operator}` is not supported in a correlation: a further event can undo it, so that an \
+             alert would depend on what has come so far; write `gt` or `gte`"
+        );
+        refuses("gte: 5", &format!("{operator}: 5"), &complaint);
+    }
+    refuses("gte: 5", "about: 5", "20:5: the operator `about` is unknown");
     refuses("gte: 5", "gte: 5\n    lte: 9", "21:5: a condition with two operators is not supported");
     refuses("gte: 5", "gte: 0", "20:10: the condition must ask for at least one");
     refuses("gte: 5", "gte: five", "20:10: the condition takes a whole number");

@@ -193,6 +193,15 @@ impl Route {
         Self::new(Method::GET, path, handler)
     }
 
+    /// Makes a `DELETE` route.
+    pub fn delete<F, A>(path: &'static str, handler: F) -> Self
+    where
+        F: Fn(Request) -> A + Send + Sync + 'static,
+        A: Future<Output = Answer> + Send + 'static,
+    {
+        Self::new(Method::DELETE, path, handler)
+    }
+
     /// Makes a `POST` route.
     pub fn post<F, A>(path: &'static str, handler: F) -> Self
     where

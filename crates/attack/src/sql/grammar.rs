@@ -1,7 +1,16 @@
 //! What tokens must be, one after another, to be SQL and not a sentence.
 
+use std::cell::OnceCell;
+
 use super::names::{Telling, catalogue, function, waits};
 use super::token::{Token, Word};
+use crate::work;
+
+/// How many tokens are read for the end of a bracket. Brackets in brackets are each read from their own begin; without a limit
+/// that would cost the square of their number.
+const BRACKET_TOKENS_MAX: usize = 256;
+/// How many brackets and semicolons may stand before a statement.
+const OPEN_MAX: usize = 16;
 
 /// How a text stands in its statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +29,10 @@ pub(super) enum Context {
 
 /// A text as tokens.
 pub(super) struct Statement<'a> {
-    pub(super) tokens: &'a [(Token<'a>, usize)],
-    pub(super) context: Context,
+    tokens: &'a [(Token<'a>, usize)],
+    context: Context,
+    /// Whether it asks for what only attackers ask for, once somebody wanted to know.
+    danger: OnceCell<bool>,
 }
 
 /// A piece of grammar that was found: the tokens `from..to`.
@@ -55,6 +66,10 @@ enum Operand {
 }
 
 impl<'a> Statement<'a> {
+    pub(super) fn new(tokens: &'a [(Token<'a>, usize)], context: Context) -> Self {
+        Self { tokens, context, danger: OnceCell::new() }
+    }
+
     fn token(&self, at: usize) -> Option<Token<'a>> {
         self.tokens.get(at).map(|it| it.0)
     }
@@ -87,6 +102,7 @@ impl<'a> Statement<'a> {
     pub(super) fn find(&self) -> Option<Found> {
         let mut hint = None;
         for at in 0..self.tokens.len() {
+            work::count(1);
             let found = match self.token(at)? {
                 Token::Word(Word::Union, _) => self.union(at),
                 Token::Word(Word::Or | Word::And | Word::Where, _) | Token::Logic => self.connective(at),
@@ -96,6 +112,12 @@ impl<'a> Statement<'a> {
                 Token::Semicolon => self.statement(at + 1).filter(|_| self.is_inside() || self.has_danger()),
                 Token::Word(Word::Order, _) => self.order(at),
                 Token::Open if self.word(at + 1) == Some(Word::Select) => self.query(at + 1),
+                // `(7=7)*3`
+                Token::Open if at == 0 && self.is_constant(1) && matches!(self.token(4), Some(Token::Close)) => {
+                    let is_more = matches!(self.token(5), Some(Token::Operator(_)))
+                        && matches!(self.token(6), Some(Token::Number(_)));
+                    if is_more { sure("sql-condition", 0, 7) } else { None }
+                }
                 Token::Word(Word::Waitfor, _) => self.waitfor(at),
                 Token::Word(Word::Into, _) => self.file(at),
                 Token::Word(Word::Case, _) if self.word(at + 1) == Some(Word::Where) => {
@@ -173,7 +195,9 @@ impl<'a> Statement<'a> {
         {
             let skipped = if self.word(next + 1) == Some(Word::Not) { next + 2 } else { next + 1 };
             let (second, end) = self.operand(skipped)?;
-            let is_constant = first != Operand::Column || second != Operand::Column;
+            // `2 and 3 = five`: nobody compares a number with a column in this order, but people count.
+            let is_counted = !self.is_quoted() && !is_logic && (first, second) == (Operand::Literal, Operand::Column);
+            let is_constant = (first != Operand::Column || second != Operand::Column) && !is_counted;
             let is_sentence = !self.is_quoted() && first == Operand::Column && !is_logic;
             if is_constant && (!is_sentence || matches!(second, Operand::Open | Operand::Query | Operand::Call)) {
                 return sure("sql-tautology", at, end);
@@ -191,7 +215,8 @@ impl<'a> Statement<'a> {
             Operand::Literal | Operand::Open if self.context == Context::Quoted && at <= 4 && self.is_end(next) => {
                 let is_number = matches!(self.token(at + 1), Some(Token::Number(_)));
                 let is_cut = matches!(self.token(next), Some(Token::Comment));
-                (is_logic || is_cut || is_number).then_some(Found {
+                let is_empty = matches!(self.token(at + 1), Some(Token::Text(b"")));
+                (is_logic || is_cut || is_number || is_empty).then_some(Found {
                     check: "sql-condition",
                     from: at,
                     to: next,
@@ -226,7 +251,9 @@ impl<'a> Statement<'a> {
             (Context::Quoted | Context::QuotedInSentence, Operand::Open | Operand::Call | Operand::Literal)
                 if at == 0 =>
             {
-                let is_sure = self.context == Context::Quoted && second != Operand::Literal && self.is_end(end);
+                let is_cut = matches!(self.token(end), Some(Token::Comment));
+                let is_sure =
+                    self.context == Context::Quoted && (second != Operand::Literal || is_cut) && self.is_end(end);
                 Some(Found { check: "sql-comparison", from: at, to: end, is_sure })
             }
             _ => None,
@@ -282,10 +309,12 @@ impl<'a> Statement<'a> {
         Some((kind, end))
     }
 
-    /// Behind the bracket that closes `depth` open ones.
+    /// Behind the bracket that closes `depth` open ones, or where [`BRACKET_TOKENS_MAX`] end.
     fn close(&self, mut at: usize, mut depth: usize) -> usize {
-        while let Some(token) = self.token(at) {
+        let end = at + BRACKET_TOKENS_MAX;
+        while let Some(token) = self.token(at).filter(|_| at < end) {
             at += 1;
+            work::count(1);
             match token {
                 Token::Open => depth += 1,
                 Token::Close if depth == 1 => return at,
@@ -298,8 +327,10 @@ impl<'a> Statement<'a> {
 
     /// A statement that begins at `at`.
     fn statement(&self, mut at: usize) -> Option<Found> {
-        while matches!(self.token(at), Some(Token::Open | Token::Semicolon)) {
+        let begin = at;
+        while matches!(self.token(at), Some(Token::Open | Token::Semicolon)) && at < begin + OPEN_MAX {
             at += 1;
+            work::count(1);
         }
         let Token::Word(word, text) = self.token(at)? else {
             return match self.token(at)? {
@@ -444,6 +475,11 @@ impl<'a> Statement<'a> {
     fn joined(&self, at: usize) -> Option<Found> {
         let (kind, end) = self.operand(at + 1)?;
         match kind {
+            // `'-'`: the whole of it.
+            Operand::Open if self.tokens.len() == 2 && self.token(1) == Some(Token::OpenText(b"")) => {
+                (self.tokens[0].1 == 1).then_some(())?;
+                sure("sql-joined", at, end)
+            }
             Operand::Query | Operand::Call => sure("sql-joined", at, end),
             _ => None,
         }
@@ -458,6 +494,11 @@ impl<'a> Statement<'a> {
     }
 
     fn has_danger(&self) -> bool {
+        *self.danger.get_or_init(|| self.is_dangerous())
+    }
+
+    fn is_dangerous(&self) -> bool {
+        work::count(self.tokens.len());
         self.tokens.iter().enumerate().any(|(at, (token, _))| match token {
             Token::Name(name) => {
                 let is_call = matches!(self.token(at + 1), Some(Token::Open));
@@ -467,6 +508,9 @@ impl<'a> Statement<'a> {
                     || matches!(*name, b"outfile" | b"dumpfile" | b"xp_cmdshell")
             }
             Token::Variable(name) => name.starts_with(b"@@"),
+            Token::Word(Word::Execute, _) => {
+                matches!((self.token(at + 1), self.token(at + 2)), (Some(Token::Open), Some(Token::Variable(_))))
+            }
             Token::Word(Word::Case, _) => self.word(at + 1) == Some(Word::Where),
             _ => false,
         })

@@ -54,7 +54,7 @@ pub(crate) fn check(text: &[u8], tokens_memory: &mut Vec<usize>) -> Option<Hit> 
 }
 
 fn evaluate(tokens: &[(Token<'_>, usize)], context: Context, text: &[u8]) -> Option<Hit> {
-    let statement = Statement { tokens, context };
+    let statement = Statement::new(tokens, context);
     let found = statement.find()?;
     let begin = tokens.get(found.from).map_or(0, |it| it.1);
     let end = tokens.get(found.to).map_or(text.len(), |it| it.1);
@@ -68,7 +68,7 @@ fn evaluate(tokens: &[(Token<'_>, usize)], context: Context, text: &[u8]) -> Opt
 
 /// Whether a text is a statement as a whole.
 fn is_statement(tokens: &[(Token<'_>, usize)]) -> bool {
-    Statement { tokens, context: Context::Plain }.is_whole()
+    Statement::new(tokens, Context::Plain).is_whole()
 }
 
 /// Whether a text begins like the operand that it stands for: a number, a string, `null`, or brackets that it closes.
@@ -78,6 +78,9 @@ fn starts_as_operand(tokens: &[(Token<'_>, usize)]) -> bool {
         Some(Token::Number(_) | Token::Text(_) | Token::Close | Token::Variable(_)) => true,
         Some(Token::Operator(b'-' | b'+')) => matches!(its.next(), Some(Token::Number(_) | Token::Open)),
         Some(Token::Word(token::Word::Null | token::Word::Boolean, _)) => true,
+        Some(Token::Open) => {
+            matches!(its.next(), Some(Token::Number(_))) && matches!(its.next(), Some(Token::Comparison))
+        }
         // A value that begins as if another stood before it.
         Some(
             Token::Word(token::Word::Or | token::Word::And | token::Word::Where, _) | Token::Logic | Token::Other(b']'),

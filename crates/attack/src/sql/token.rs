@@ -3,6 +3,8 @@
 //! Not a parser of one dialect: what MySQL, PostgreSQL, SQL Server, Oracle or SQLite would take for a token is one here. Text
 //! is in lower case.
 
+use crate::work;
+
 /// A word that SQL knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
@@ -111,6 +113,8 @@ pub(crate) enum Token<'a> {
     Other(u8),
 }
 
+/// How far the end of a string between dollars is looked for: what is not closed is looked for anew at each dollar.
+const DOLLAR_BYTES_MAX: usize = 512;
 /// How many tokens of a text are looked at.
 pub(crate) const TOKENS_MAX: usize = 4096;
 
@@ -226,6 +230,7 @@ pub(crate) fn tokenize<'a>(text: &'a [u8], from: usize, out: &mut Vec<(Token<'a>
             _ => (Token::Other(byte), 1),
         };
         out.push((token, at));
+        work::count(1);
         at += length.max(1);
     }
 }
@@ -316,7 +321,9 @@ fn dollar_quote(rest: &[u8]) -> Option<usize> {
         return None;
     }
     let fence = &rest[..=tag];
-    memchr::memmem::find(&rest[tag + 1..], fence).map(|it| tag + 1 + it + fence.len())
+    work::count(rest.len().min(DOLLAR_BYTES_MAX));
+    let inside = &rest[tag + 1..rest.len().min(tag + 1 + DOLLAR_BYTES_MAX)];
+    memchr::memmem::find(inside, fence).map(|it| tag + 1 + it + fence.len())
 }
 
 fn line_length(rest: &[u8]) -> usize {

@@ -25,9 +25,45 @@ pub(super) fn named() -> Vec<(&'static str, Value)> {
         ("LoginLink", open(&["token", "path"], &[("token", text()), ("path", text()), ("valid_seconds", count())])),
         ("Key", key()),
         ("Keys", open(&["items"], &[("items", json!({"type": "array", "items": to("Key")}))])),
-        ("NewKey", open(&["name", "scope"], &[("name", text()), ("scope", scope())])),
+        ("NewKey", new_key()),
+        ("NewException", new_exception()),
+        ("ProposedException", proposed_exception()),
         ("MadeKey", open(&["name", "scope", "key"], &[("name", text()), ("scope", scope()), ("key", text())])),
     ]
+}
+
+fn new_exception() -> Value {
+    open(
+        &["event"],
+        &[
+            ("event", described(text(), "The id of the event whose findings are to be hidden.")),
+            ("finding", described(option(), "A family or a check: only what it found.")),
+            ("place", described(option(), "Only what was found there; `any`: wherever it stands.")),
+            ("path_prefix", described(option(), "A folder in place of the path of the request.")),
+            ("reason", option()),
+            ("save", json!({"type": "boolean"})),
+        ],
+    )
+}
+
+fn proposed_exception() -> Value {
+    open(
+        &["exceptions", "toml", "events", "is_all", "hides", "silences", "samples", "saved"],
+        &[
+            ("exceptions", json!({"type": "array", "items": {"type": "object"}})),
+            ("toml", described(text(), "The same as `rules.toml` has it.")),
+            ("events", described(count(), "How many kept events were looked at.")),
+            ("is_all", json!({"type": "boolean"})),
+            ("hides", described(count(), "In how many others it would have left something out.")),
+            ("silences", described(count(), "How many of those would be no attack any more.")),
+            (
+                "samples",
+                described(json!({"type": "array", "items": {"type": "object"}}), "The newest of them, at most ten."),
+            ),
+            ("file", option()),
+            ("saved", json!({"type": "boolean"})),
+        ],
+    )
 }
 
 /// An object that has the members `required`, and may have others than the `members` described.
@@ -133,6 +169,16 @@ fn ingest_refused() -> Value {
     described(open(&[], &members), "`error` and `errors` for a cloud event, else `detail`.")
 }
 
+fn new_key() -> Value {
+    let members = [
+        ("name", text()),
+        ("scope", scope()),
+        ("rate", described(text(), "As `500/s`; none: no limit.")),
+        ("for", described(text(), "How long it lives, as `90d`; none: until it is revoked.")),
+    ];
+    open(&["name", "scope"], &members)
+}
+
 fn key() -> Value {
     let members = [
         ("name", text()),
@@ -140,6 +186,10 @@ fn key() -> Value {
         ("rate_per_second", json!({"type": ["number", "null"]})),
         ("created_at", time()),
         ("expires_at", option()),
+        (
+            "last_used_at",
+            described(option(), "When it was last used; `null` when never. Over restarts it is kept to the minute."),
+        ),
     ];
     open(&["name", "scope", "created_at"], &members)
 }

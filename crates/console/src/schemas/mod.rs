@@ -1,5 +1,6 @@
 //! The schemas of the document, by name.
 
+mod decisions;
 mod elsewhere;
 
 use serde_json::{Map, Value, json};
@@ -28,7 +29,12 @@ pub(crate) fn schemas() -> Map<String, Value> {
         ("Failure", failure()),
         ("Problem", problem()),
     ];
-    named.into_iter().chain(elsewhere::named()).map(|(name, schema)| (name.to_owned(), schema)).collect()
+    named
+        .into_iter()
+        .chain(elsewhere::named())
+        .chain(decisions::named())
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
 }
 
 fn to(name: &str) -> Value {
@@ -156,7 +162,15 @@ fn stored_event() -> Value {
 }
 
 fn ledger_row() -> Value {
-    object(["received", "stored", "duplicate", "rejected", "quarantined", "lag_events"].map(|it| (it, count())))
+    object([
+        ("received", count()),
+        ("stored", count()),
+        ("duplicate", count()),
+        ("rejected", count()),
+        ("quarantined", count()),
+        ("lag_events", count()),
+        ("lag_seconds", json!({"type": "number", "minimum": 0, "description": "How long the oldest of them waits."})),
+    ])
 }
 
 fn ledger() -> Value {

@@ -8,18 +8,18 @@ use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::chunk::{bad, chunk_size, is_trailer};
 use super::head::{self, Framing, HEAD_BYTES_MAX, Refusal};
+use super::link::{After, Link};
 
-/// The method of the request that stands for a refused one. Nobody else can send it.
-pub(crate) const REFUSED: &str = "REFUSED";
 /// What the parser gets in place of a refused head.
 const IN_PLACE: &[u8] = b"REFUSED / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n";
 /// How much is read at once; it lies on the stack, so that a silent connection holds no memory.
@@ -28,8 +28,6 @@ const READ_BYTES: usize = 8 << 10;
 const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
 /// How long trailers may be, in bytes.
 const TRAILER_BYTES_MAX: usize = 8 << 10;
-/// How many digits a chunk's size may have.
-const CHUNK_DIGITS_MAX: usize = 15;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -40,51 +38,6 @@ pub(crate) struct Times {
     pub(crate) keep_alive: Duration,
     /// A write that makes no progress.
     pub(crate) write: Duration,
-}
-
-/// What guard and service tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Link {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    refusal: Option<Refusal>,
-    after_upgrade: Option<After>,
-    waker: Option<Waker>,
-}
-
-/// What follows a request for another protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    /// It was refused: the next request.
-    Request,
-    /// Bytes of the other protocol.
-    Tunnel,
-}
-
-impl Link {
-    /// Takes the refusal for which the request with the method [`REFUSED`] stands.
-    pub(crate) fn take_refusal(&self) -> Option<Refusal> {
-        self.inner().refusal.take()
-    }
-
-    /// Says what follows the request for another protocol.
-    pub(crate) fn go_on(&self, after: After) {
-        let waker = {
-            let mut inner = self.inner();
-            inner.after_upgrade = Some(after);
-            inner.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Where in a message the unread bytes begin.
@@ -278,7 +231,7 @@ impl<S> Guard<S> {
                 self.pass(bytes);
                 match head.body {
                     _ if head.is_upgrade => {
-                        self.link.inner().after_upgrade = None;
+                        self.link.hold();
                         State::Held
                     }
                     Framing::None => State::Head,
@@ -298,7 +251,7 @@ impl<S> Guard<S> {
 
     /// Puts the request of our own in the place of what is refused, and reads no further.
     fn replace(&mut self, refusal: Refusal) -> State {
-        self.link.inner().refusal = Some(refusal);
+        self.link.refuse(refusal);
         self.buffer.truncate(self.ready);
         self.buffer.extend_from_slice(IN_PLACE);
         self.pass(IN_PLACE.len());
@@ -336,14 +289,7 @@ impl<S> Guard<S> {
 
     /// Goes on after the service has answered a request for another protocol; returns whether it has.
     fn leave_hold(&mut self, context: &Context<'_>) -> bool {
-        let after = {
-            let mut inner = self.link.inner();
-            let after = inner.after_upgrade.take();
-            if after.is_none() {
-                inner.waker = Some(context.waker().clone());
-            }
-            after
-        };
+        let after = self.link.take_after(context);
         self.state = match after {
             None => return false,
             Some(After::Request) => State::Head,
@@ -488,27 +434,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let shut = Pin::new(&mut this.stream).poll_shutdown(context);
         this.watch(shut, context)
     }
-}
-
-/// Reads the size of a chunk: hexadecimal digits, then nothing or an extension.
-fn chunk_size(line: &[u8]) -> io::Result<u64> {
-    let digits = line.iter().take_while(|it| it.is_ascii_hexdigit()).count();
-    let is_end = line.get(digits).is_none_or(|it| *it == b';');
-    let is_clean = line.iter().all(|it| *it == b'\t' || (b' '..0x7f).contains(it));
-    let text = std::str::from_utf8(&line[..digits]).unwrap_or_default();
-    match u64::from_str_radix(text, 16) {
-        Ok(size) if is_end && is_clean && digits <= CHUNK_DIGITS_MAX => Ok(size),
-        _ => Err(bad("the size of a chunk is no hexadecimal number")),
-    }
-}
-
-fn is_trailer(line: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', line) else { return false };
-    0 < colon && line[..colon].iter().all(|it| head::is_token(*it)) && !line[colon..].contains(&b'\r')
-}
-
-fn bad(text: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 #[cfg(test)]

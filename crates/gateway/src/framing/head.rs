@@ -95,7 +95,7 @@ fn request_line(line: &[u8]) -> Result<bool, Complaint> {
         return Err((BAD, "request-line"));
     };
     let is_method = (1..=METHOD_BYTES_MAX).contains(&method.len()) && method.iter().all(|it| is_token(*it));
-    if !is_method || method == super::guard::REFUSED.as_bytes() {
+    if !is_method || method == super::link::REFUSED.as_bytes() {
         return Err((BAD, "method"));
     }
     if target.iter().any(|it| *it <= b' ' || *it == 0x7f || *it == b'#') || hyper::Uri::try_from(target).is_err() {

@@ -3,5 +3,7 @@
 //! Two servers that disagree about it can be made to see different requests in the same bytes. So whatever
 //! allows two readings is refused here, whole, and never reaches the parser or the upstream.
 
+mod chunk;
 pub(crate) mod guard;
 pub(crate) mod head;
+pub(crate) mod link;

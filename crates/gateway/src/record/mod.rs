@@ -1,5 +1,6 @@
-//! What is told of a request: one event, and one more when a decision was enforced.
+//! What is told of a request: one event, and further ones when a decision was enforced or rules of others matched.
 
+mod finding;
 pub(crate) mod recorder;
 pub(crate) mod spill;
 
@@ -11,17 +12,18 @@ use attack::report::{Finding, Report};
 use model::event::{EventFlags, EventWriter, Original, TextField};
 use model::id::EventId;
 use model::intake::Events;
-use model::severity::Severity;
 use model::time::Timestamp;
+
+use self::finding::{Finding as Further, RULES_MAX};
+use crate::crs::{Verdict, sentence};
 
 /// The input and the source of every event of the gateway.
 pub const INPUT: &str = "gateway";
 /// How long a text of a request may be in its event, in bytes; only attacks are longer.
 const TEXT_BYTES_MAX: usize = 16 << 10;
-/// The type of the event that says that a decision was enforced, and its name.
-const FIREWALL_BLOCK: (u8, &str, &str) = (21, "FirewallBlock", "firewall_block");
-/// Its severity: a warning. The attack itself was told of when the decision was made.
-const FIREWALL_SEVERITY: (i64, &str) = (1, "Warning");
+
+/// How many matches of the Core Rule Set an event shows.
+const EVIDENCE_MAX: usize = 16;
 
 /// What was done with a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    const fn as_str(self) -> &'static str {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Pass, Self::Observe, Self::Throttle, Self::Block, Self::Refuse, Self::Fail];
+
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Observe => "observe",
@@ -75,6 +81,8 @@ pub(crate) struct Record {
     pub(crate) body_inspected: usize,
     /// `None` where nothing was inspected.
     pub(crate) report: Option<Report>,
+    /// What the Core Rule Set says; `None` where it was not asked.
+    pub(crate) crs: Option<Verdict>,
     pub(crate) action: Action,
     /// The reason of the decision that was enforced.
     pub(crate) decision: Option<String>,
@@ -104,6 +112,7 @@ impl Record {
             response_bytes: 0,
             body_inspected: 0,
             report: None,
+            crs: None,
             action: Action::Pass,
             decision: None,
             refusal: None,
@@ -112,7 +121,7 @@ impl Record {
         }
     }
 
-    /// Writes its event, and the one of the enforced decision, at the end of `out`.
+    /// Writes its event, and those of the enforced decision and of matched rules, at the end of `out`.
     pub(crate) fn write(&self, out: &mut Events) {
         let flags = EventFlags::REPEATABLE | EventFlags::LOGSOURCE_COMPLETE;
         let mut writer = EventWriter::new(&mut out.bytes, self.id, self.time, Some(self.time), flags);
@@ -135,9 +144,11 @@ impl Record {
         writer.text(TextField::Protocol, self.version);
         writer.original(Original::Json(&self.details()));
         out.close();
-        if self.decision.is_some() {
-            self.write_enforced(out);
+        if let Some(reason) = &self.decision {
+            Further::of_decision(reason, self.action.as_str()).write(self, out);
         }
+        let rules = self.crs.iter().flat_map(Verdict::by_rule);
+        rules.take(RULES_MAX).for_each(|it| Further::of_rule(it).write(self, out));
     }
 
     /// What no named field holds, as a JSON object.
@@ -164,6 +175,7 @@ impl Record {
             json.push_str(",\"http.broken_off\":true");
         }
         self.write_findings(&mut json);
+        self.write_crs(&mut json);
         json.push('}');
         json
     }
@@ -187,49 +199,20 @@ impl Record {
         let families = families.iter().map(|it| it.as_str().to_owned());
         write_list(json, "families", families.chain(refused.map(|_| "protocol".to_owned())));
         write_list(json, "evidence", findings.iter().map(Finding::sentence));
+        // What an exception is made from; `protocol/...` of a refusal has none, so these may be one shorter than `findings`.
+        write_list(json, "places", findings.iter().map(|it| it.place.to_string()));
+        write_list(json, "scores", findings.iter().map(|it| it.score.to_string()));
+        write_list(json, "excepted", report.iter().flat_map(|it| &it.excepted).map(Finding::sentence));
     }
 
-    /// The event that says that a decision was enforced: the `AnormalEvent` with the type 21.
-    fn write_enforced(&self, out: &mut Events) {
-        let description =
-            format!("Decision of `{}` enforced: {}", self.decision.as_deref().unwrap_or("-"), self.action.as_str());
-        let (number, rule, kind) = FIREWALL_BLOCK;
-        let id = format!("{}-block", self.id);
-        let json = serde_json::json!({
-            "Id": id, "ServiceName": INPUT, "Ip": self.client.to_string(), "EventType": number,
-            "Severity": FIREWALL_SEVERITY.0, "Description": description, "OccurredAt": self.time.to_string(),
-            "RequestId": self.id.to_string(), "Method": self.method, "Path": cut(&self.target),
-            "StatusCode": self.status, "UserAgent": self.user_agent.as_deref().map(cut),
-        });
-        let json = json.to_string();
-        let flags = EventFlags::REPEATABLE | EventFlags::LOGSOURCE_COMPLETE;
-        let event_id = EventId::of_source(INPUT, INPUT, &id);
-        let mut writer = EventWriter::new(&mut out.bytes, event_id, self.time, Some(self.time), flags);
-        writer.text(TextField::Source, INPUT).text(TextField::Input, INPUT).client_ip(self.client);
-        if let Some(status) = self.status {
-            writer.status_code(status);
+    fn write_crs(&self, json: &mut String) {
+        let Some(crs) = &self.crs else { return };
+        let rules: Vec<String> = crs.by_rule().map(|it| it.id.to_string()).collect();
+        let _ = write!(json, ",\"http.crs_score\":{}", crs.score);
+        if !rules.is_empty() {
+            let _ = write!(json, ",\"http.crs_rules\":[{}]", rules.join(","));
         }
-        let severity = Severity::from_anormal(FIREWALL_SEVERITY.0).rank().to_string();
-        for (field, text) in [
-            (TextField::Product, "anormal"),
-            (TextField::Category, "finding"),
-            (TextField::Method, &self.method),
-            (TextField::Path, cut(&self.target)),
-            (TextField::Message, &description),
-            (TextField::SourceSeverity, FIREWALL_SEVERITY.1),
-            (TextField::Format, "anormal-event"),
-            (TextField::FindingRule, rule),
-            (TextField::FindingTitle, &description),
-            (TextField::FindingSeverity, &severity),
-            (TextField::FindingKind, kind),
-        ] {
-            writer.text(field, text);
-        }
-        if let Some(user_agent) = &self.user_agent {
-            writer.text(TextField::UserAgent, cut(user_agent));
-        }
-        writer.original(Original::Json(&json));
-        out.close();
+        write_list(json, "crs_evidence", crs.matches.iter().take(EVIDENCE_MAX).map(sentence));
     }
 }
 
@@ -312,6 +295,11 @@ pub(crate) mod tests {
             json["http.evidence"],
             serde_json::json!(["sqli/sql-union in query argument `q`: 1' union \"select"])
         );
+        assert_eq!(json["http.places"], serde_json::json!(["query argument `q`"]));
+        assert_eq!(
+            (&json["http.scores"], &json["http.excepted"]),
+            (&serde_json::json!(["5"]), &serde_json::Value::Null)
+        );
         assert_eq!((&json["http.attack_score"], &json["http.inspected"]), (&5.into(), &true.into()));
     }
 
@@ -326,6 +314,7 @@ pub(crate) mod tests {
         assert_eq!((view.status_code, view.text(TextField::Product)), (Some(403), Some("anormal")));
         let json = json_of(event);
         assert_eq!((&json["EventType"], &json["RequestId"]), (&21.into(), &EventId(7).to_string().into()));
+        assert_eq!(view.finding_severity().map(|it| it.rank()), Some(0));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::spill::Spill;
-use super::{INPUT, Record};
+use super::{Action, INPUT, Record};
 use crate::sink::Sink;
 
 /// How many bytes of events wait in memory; about 40,000 requests.
@@ -34,6 +34,15 @@ pub(crate) struct Counts {
     pub(crate) recorded: AtomicU64,
     pub(crate) spilled: AtomicU64,
     pub(crate) lost: AtomicU64,
+    /// Requests, by the number of their action.
+    actions: [AtomicU64; Action::ALL.len()],
+}
+
+impl Counts {
+    /// How many requests that was done with.
+    pub(crate) fn of_action(&self, action: Action) -> u64 {
+        self.actions[action as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// Takes what is told of requests.
@@ -59,6 +68,7 @@ impl Recorder {
 
     /// Takes what is told of a request. Never waits; when there is no room the event is lost, and counted.
     pub(crate) fn push(&self, record: &Record) {
+        self.counts.actions[record.action as usize].fetch_add(1, Ordering::Relaxed);
         let mut events = Events::default();
         record.write(&mut events);
         let mut queue = self.queue();
@@ -78,6 +88,11 @@ impl Recorder {
         if is_high {
             self.high.notify_one();
         }
+    }
+
+    /// How many events wait in memory.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue().len()
     }
 
     /// Whether events are being lost.

@@ -5,7 +5,7 @@ use std::fmt;
 use hyper::Uri;
 
 /// Where an upstream is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// Whether it speaks TLS.
     pub is_tls: bool,

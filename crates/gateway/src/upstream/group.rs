@@ -1,5 +1,6 @@
 //! The upstreams of a route: taken in turn, those that fail left out for a while, connections kept for the next request.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,8 +63,7 @@ pub(crate) struct Upstream {
 }
 
 impl Group {
-    pub(crate) fn new(addresses: &[Address], settings: &Arc<GroupSettings>) -> Self {
-        let members = addresses.iter().map(|it| Arc::new(Upstream::new(it.clone(), settings.clone()))).collect();
+    pub(crate) const fn new(members: Vec<Arc<Upstream>>) -> Self {
         Self { members, next: AtomicUsize::new(0) }
     }
 
@@ -76,9 +76,28 @@ impl Group {
         let well = in_turn().filter(is_left).find(|it| it.is_well(now));
         well.or_else(|| in_turn().find(is_left)).cloned()
     }
+}
 
-    pub(crate) fn members(&self) -> &[Arc<Upstream>] {
-        &self.members
+/// The upstreams of a policy, one for an address, however many routes lead to it.
+#[derive(Debug, Default)]
+pub(crate) struct Directory(BTreeMap<Address, Arc<Upstream>>);
+
+impl Directory {
+    /// The upstream at an address: the one that is known, else the one that `former` knows, else a new one.
+    pub(crate) fn get(
+        &mut self,
+        address: &Address,
+        former: Option<&Self>,
+        settings: &Arc<GroupSettings>,
+    ) -> Arc<Upstream> {
+        let kept = || former.and_then(|it| it.0.get(address)).cloned();
+        let new = || kept().unwrap_or_else(|| Arc::new(Upstream::new(address.clone(), settings.clone())));
+        self.0.entry(address.clone()).or_insert_with(new).clone()
+    }
+
+    /// All of them, by their addresses.
+    pub(crate) fn all(&self) -> Vec<Arc<Upstream>> {
+        self.0.values().cloned().collect()
     }
 }
 
@@ -186,7 +205,8 @@ mod tests {
 
     fn group(count: u16) -> Group {
         let address = |it| Address { is_tls: false, host: "127.0.0.1".to_owned(), port: 4000 + it };
-        Group::new(&(0..count).map(address).collect::<Vec<_>>(), &Arc::default())
+        let upstream = |it| Arc::new(Upstream::new(address(it), Arc::default()));
+        Group::new((0..count).map(upstream).collect())
     }
 
     fn picked(group: &Group, tried: &[Arc<Upstream>]) -> Option<u16> {
@@ -198,15 +218,15 @@ mod tests {
         let group = group(3);
         let turns: Vec<_> = (0..4).map(|_| picked(&group, &[])).collect();
         assert_eq!(turns, [Some(0), Some(1), Some(2), Some(0)]);
-        let tried = group.members()[..2].to_vec();
+        let tried = group.members[..2].to_vec();
         assert_eq!((0..3).map(|_| picked(&group, &tried)).collect::<Vec<_>>(), [Some(2); 3]);
-        assert_eq!(picked(&group, group.members()), None);
+        assert_eq!(picked(&group, &group.members), None);
     }
 
     #[test]
     fn three_failures_in_a_row_leave_it_out_and_one_answer_brings_it_back() {
         let group = group(2);
-        let first = &group.members()[0];
+        let first = &group.members[0];
         (0..2).for_each(|_| first.failed());
         assert!(first.is_well(Instant::now()));
         first.failed();
@@ -220,9 +240,9 @@ mod tests {
     #[test]
     fn when_all_are_sick_one_is_asked_nevertheless() {
         let group = group(2);
-        group.members().iter().for_each(|it| it.checked(false));
+        group.members.iter().for_each(|it| it.checked(false));
         assert!(picked(&group, &[]).is_some());
-        group.members()[1].checked(true);
+        group.members[1].checked(true);
         assert_eq!((0..3).map(|_| picked(&group, &[])).collect::<Vec<_>>(), [Some(1); 3]);
     }
 }

@@ -13,17 +13,18 @@ use crate::body::RequestBody;
 /// How often connections that nobody uses are looked for.
 const CLOSE_EVERY: Duration = Duration::from_secs(1);
 
-/// Closes idle connections, and asks `path` of each upstream in every `every`, until it is dropped.
-pub(crate) async fn look_after(upstreams: Vec<Arc<Upstream>>, path: Option<String>, every: Duration) {
+/// Closes idle connections, and asks `path` of each upstream in every `every`, until it is dropped. `upstreams` gives
+/// those there are just then.
+pub(crate) async fn look_after(upstreams: impl Fn() -> Vec<Arc<Upstream>>, path: Option<String>, every: Duration) {
     let mut close = interval(CLOSE_EVERY);
     let mut check = interval(every);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = close.tick() => upstreams.iter().for_each(|it| it.close_idle(Instant::now())),
+            _ = close.tick() => upstreams().iter().for_each(|it| it.close_idle(Instant::now())),
             _ = check.tick(), if path.is_some() => {
-                for upstream in &upstreams {
-                    let (upstream, path) = (upstream.clone(), path.clone().unwrap_or_default());
+                for upstream in upstreams() {
+                    let path = path.clone().unwrap_or_default();
                     tokio::spawn(async move {
                         let is_well = timeout(every, ask(&upstream, &path)).await.unwrap_or(false);
                         upstream.checked(is_well);

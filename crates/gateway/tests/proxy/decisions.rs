@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gateway::decisions::{Decision, Measure};
+use model::decision::{Basis, Decision, DecisionId, Measure, Origin, Standing, Target};
 use model::network::Network;
 use model::time::Timestamp;
 
@@ -14,13 +14,21 @@ fn now() -> Timestamp {
 
 fn decide(running: &Running, address: &str, measure: Measure, time: Duration) {
     let decision = Decision {
-        network: Network::parse(address).unwrap(),
+        id: DecisionId(1),
+        target: Target::Network(Network::parse(address).unwrap()),
         measure,
-        until: now().plus(time),
-        reason: "bruteforce".to_owned(),
-        is_automatic: true,
+        origin: Origin::Rule,
+        reason: "Brute force attack".to_owned(),
+        basis: Basis { rule_id: "bruteforce".to_owned(), ..Basis::default() },
+        actor: "rule bruteforce".to_owned(),
+        created_at: now(),
+        expires_at: now().plus(time),
+        standing: Standing::InForce,
+        ended: None,
+        is_synthetic: false,
+        changed: 1,
     };
-    running.gateway.decisions().add(decision, now()).unwrap();
+    running.board.apply(&[decision], now());
 }
 
 #[tokio::test]
@@ -29,7 +37,7 @@ async fn a_block_is_enforced_told_of_and_over_at_its_end() {
     let running = start(&[upstream.address], trust_loopback).await;
     let from = "X-Forwarded-For: 203.0.113.7\r\n";
     assert_eq!(status(&running.get("/", from).await), 200);
-    decide(&running, "203.0.113.7", Measure::Block, Duration::from_millis(1500));
+    decide(&running, "203.0.113.7", Measure::Ban, Duration::from_millis(1500));
     let answer = running.get("/a", from).await;
     assert_eq!((status(&answer), *upstream.connections.lock().unwrap()), (403, 1), "{answer}");
     let id = field(&answer, "x-request-id").unwrap();
@@ -69,7 +77,7 @@ async fn other_proxies_ask_for_a_decision() {
         settings.authz_path = Some("/authz".to_owned());
     })
     .await;
-    decide(&running, "203.0.113.7", Measure::Block, Duration::from_secs(60));
+    decide(&running, "203.0.113.7", Measure::Ban, Duration::from_secs(60));
     let nginx = "X-Original-URI: /login?a=b\r\nX-Original-Method: POST\r\n";
     let traefik = "X-Forwarded-Uri: /login?a=b\r\nX-Forwarded-Method: POST\r\nX-Forwarded-Host: shop\r\n";
     for fields in [nginx, traefik] {

@@ -23,7 +23,7 @@ async fn an_event_tells_of_the_request_and_of_its_answer() {
 #[tokio::test]
 async fn inspection_can_be_left_out() {
     let upstream = upstream(Does::Echo).await;
-    let running = start(&[upstream.address], |settings: &mut Settings| settings.inspects = false).await;
+    let running = start(&[upstream.address], |settings: &mut Settings| settings.policy.inspects = false).await;
     assert_eq!(status(&running.get("/", "").await), 200);
     let event = running.events(1).await.remove(0);
     assert_eq!((&event.json["http.inspected"], event.json.get("http.attack_score")), (&false.into(), None));
@@ -33,7 +33,7 @@ async fn inspection_can_be_left_out() {
 async fn a_host_without_a_route_is_404_and_told_of() {
     let upstream = upstream(Does::Echo).await;
     let running =
-        start(&[upstream.address], |settings| settings.routes[0].host = Some("other.example".to_owned())).await;
+        start(&[upstream.address], |settings| settings.policy.routes[0].host = Some("other.example".to_owned())).await;
     assert_eq!(status(&running.get("/", "").await), 404);
     assert_eq!(running.events(1).await[0].status, Some(404));
 }

@@ -87,7 +87,7 @@ async fn an_answer_is_streamed_and_not_gathered() {
 #[tokio::test]
 async fn a_body_is_streamed_once_its_beginning_was_inspected() {
     let upstream = upstream(Does::Echo).await;
-    let running = start(&[upstream.address], |settings| settings.body_bytes = 4).await;
+    let running = start(&[upstream.address], |settings| settings.policy.body_bytes = 4).await;
     let mut stream = running.connect().await;
     stream
         .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\nConnection: close\r\n\r\n1234")
@@ -184,4 +184,17 @@ async fn a_stop_lets_answers_end() {
     upstream.go_on.send_replace(true);
     assert!(read_all(&mut stream).await.ends_with("second\r\n0\r\n\r\n"));
     tokio::time::timeout(SOON, running.serving).await.expect("the gateway must end").unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_more_still_gets_its_answer() {
+    let upstream = upstream(Does::Stream).await;
+    let running = start(&[upstream.address], |_| {}).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let first = read_until(&mut stream, "first\r\n").await;
+    upstream.go_on.send_replace(true);
+    let rest = read_all(&mut stream).await;
+    assert!(status(&first) == 200 && rest.ends_with("second\r\n0\r\n\r\n"), "{first}{rest}");
 }

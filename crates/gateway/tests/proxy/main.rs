@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
+mod crs;
 mod decisions;
 mod events;
+mod exceptions;
 mod forwarding;
 mod framing;
+mod inspection;
 mod support;
+mod tls;

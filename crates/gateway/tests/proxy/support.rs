@@ -1,24 +1,31 @@
 //! A gateway with its upstream, a sink that remembers, and a client that writes what it is told.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use decision::board::Board;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::Settings;
+use gateway::settings::{PolicySettings, Settings};
 use gateway::sink::{Sink, Submitted};
 use gateway::upstream::address::Address;
+use gateway::upstream::tls::connector;
 use model::event::{EventView, Original, TextField};
-use model::intake::{Receipt, Submission};
+use model::intake::{IngestError, Receipt, Submission};
 use model::network::Network;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// After this time a test has failed.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -37,14 +44,28 @@ pub(crate) struct Event {
     pub(crate) json: Value,
 }
 
-/// A sink that remembers.
+/// A sink that remembers, while it takes anything.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<Vec<Event>>);
+pub(crate) struct Memory {
+    events: Mutex<Vec<Event>>,
+    /// Whether it takes nothing.
+    pub(crate) is_down: AtomicBool,
+}
 
 impl Sink for Memory {
     fn submit(&self, submission: Submission) -> Submitted {
-        self.0.lock().unwrap().extend(submission.events.iter().map(event_of));
+        if self.is_down.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(IngestError::Unwritable) });
+        }
+        self.events.lock().unwrap().extend(submission.events.iter().map(event_of));
         Box::pin(async { Ok(Receipt::default()) })
+    }
+}
+
+impl Memory {
+    /// How many events it has.
+    pub(crate) fn count(&self) -> usize {
+        self.events.lock().unwrap().len()
     }
 }
 
@@ -68,10 +89,17 @@ fn event_of(bytes: &[u8]) -> Event {
 /// A gateway that runs.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) board: Arc<Board>,
     pub(crate) address: SocketAddr,
     pub(crate) sink: Arc<Memory>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) serving: tokio::task::JoinHandle<()>,
+    /// Ends once the last event is handed over.
+    pub(crate) recording: tokio::task::JoinHandle<()>,
+    /// The certificate of later connections.
+    pub(crate) tls: watch::Sender<Option<TlsAcceptor>>,
+    /// What it began with.
+    pub(crate) policy: PolicySettings,
     _folder: tempfile::TempDir,
 }
 
@@ -89,23 +117,51 @@ pub(crate) async fn start_with(
     let folder = tempfile::tempdir().unwrap();
     let mut settings = Settings::new(folder.path().join("spill"));
     let upstreams = upstreams.iter().map(|it| Address::parse(&format!("http://{it}")).unwrap()).collect();
-    settings.routes.push(RouteSettings {
+    settings.policy.routes.push(RouteSettings {
         host: None,
         path: "/".to_owned(),
         upstreams,
         mode: Mode::Observe,
         threshold: 5,
+        crs: true,
     });
     change(&mut settings);
-    let gateway = Gateway::new(settings, None).unwrap();
+    let policy = settings.policy.clone();
+    let board = Arc::<Board>::default();
+    let upstream_tls = connector(Some(&certificate("first"))).unwrap();
+    let gateway = Gateway::new(settings, Some(upstream_tls), board.clone()).unwrap();
     let (stop, stopping) = watch::channel(false);
-    let (_, tls_now) = watch::channel(tls);
+    let (finish, finishing) = watch::channel(false);
+    let (tls, tls_now) = watch::channel(tls);
     let sink = Arc::new(Memory::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(gateway.clone().run(sink.clone(), stopping.clone()));
-    let serving = tokio::spawn(serve(gateway.clone(), listener, tls_now, stopping));
-    Running { gateway, address, sink, stop, serving, _folder: folder }
+    let run = gateway.clone().run(sink.clone(), finishing);
+    let recording = tokio::spawn(async { run.await.unwrap() });
+    let serve = serve(gateway.clone(), listener, tls_now, stopping);
+    let serving = tokio::spawn(async move {
+        serve.await;
+        finish.send_replace(true);
+    });
+    Running { gateway, board, address, sink, stop, serving, recording, tls, policy, _folder: folder }
+}
+
+/// A certificate for `localhost`, PEM.
+pub(crate) fn certificate(name: &str) -> PathBuf {
+    fixtures().join(format!("{name}.crt"))
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/fixtures/tls-for-tests-only")
+}
+
+/// What accepts TLS with that certificate; `protocols` are offered.
+pub(crate) fn acceptor(name: &str, protocols: &[&str]) -> TlsAcceptor {
+    let chain = CertificateDer::pem_file_iter(certificate(name)).unwrap().collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(fixtures().join(format!("{name}.key"))).unwrap();
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// Trusts the loopback address as a proxy.
@@ -134,7 +190,7 @@ impl Running {
     pub(crate) async fn events(&self, count: usize) -> Vec<Event> {
         let found = timeout(SOON, async {
             loop {
-                let events = self.sink.0.lock().unwrap().clone();
+                let events = self.sink.events.lock().unwrap().clone();
                 if count <= events.len() {
                     return events;
                 }
@@ -175,6 +231,8 @@ pub(crate) async fn read_until(stream: &mut (impl AsyncReadExt + Unpin), end: &s
 pub(crate) enum Does {
     /// Answers each request with what it got, its head and its body.
     Echo,
+    /// Answers each request with 503.
+    Sick,
     /// Answers the first request, and closes when the second comes.
     DieSecond,
     /// Never answers.
@@ -196,6 +254,11 @@ pub(crate) struct Upstream {
 
 /// Starts an upstream.
 pub(crate) async fn upstream(does: Does) -> Upstream {
+    upstream_with(does, None).await
+}
+
+/// Starts an upstream that may speak TLS.
+pub(crate) async fn upstream_with(does: Does, tls: Option<TlsAcceptor>) -> Upstream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(Mutex::new(0));
@@ -205,13 +268,19 @@ pub(crate) async fn upstream(does: Does) -> Upstream {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             *count.lock().unwrap() += 1;
-            tokio::spawn(serve_upstream(stream, does, told.clone()));
+            let (tls, told) = (tls.clone(), told.clone());
+            tokio::spawn(async move {
+                match tls {
+                    Some(tls) => serve_upstream(tls.accept(stream).await.unwrap(), does, told).await,
+                    None => serve_upstream(stream, does, told).await,
+                }
+            });
         }
     });
     Upstream { address, connections, go_on }
 }
 
-async fn serve_upstream(mut stream: TcpStream, does: Does, mut told: watch::Receiver<bool>) {
+async fn serve_upstream<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, does: Does, mut told: watch::Receiver<bool>) {
     for number in 0.. {
         let Some((head, body)) = read_request(&mut stream).await else { return };
         match does {
@@ -223,11 +292,14 @@ async fn serve_upstream(mut stream: TcpStream, does: Does, mut told: watch::Rece
                     return;
                 }
             }
+            Does::Sick => {
+                stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            }
             Does::Silent => std::future::pending().await,
             Does::Switch => {
                 let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
                 stream.write_all(answer.as_bytes()).await.unwrap();
-                let (mut read, mut write) = stream.split();
+                let (mut read, mut write) = tokio::io::split(stream);
                 let _ = tokio::io::copy(&mut read, &mut write).await;
                 return;
             }
@@ -242,7 +314,7 @@ async fn serve_upstream(mut stream: TcpStream, does: Does, mut told: watch::Rece
 }
 
 /// Reads a request; of a chunked body what was sent, chunks and all.
-async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         head.push(char::from(stream.read_u8().await.ok()?));

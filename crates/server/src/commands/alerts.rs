@@ -6,7 +6,7 @@ use model::alert::AlertStatus;
 use serde_json::{Value, json};
 use web::query::encode;
 
-use super::{flags::Flags, request};
+use super::{except, flags::Flags, request};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::terminal;
@@ -144,25 +144,19 @@ pub(crate) fn why(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let Some(flags) = Flags::read(arguments, WHY_HELP, |_, _| Ok(false))? else { return Ok(0) };
     let id = flags.value("alert or request")?.to_owned();
     let client = flags.client()?;
-    let told = explain(&client, &id, flags.is_json);
+    let told = explain(&client, &id, &flags);
     client.finish();
     terminal::print(&told?)?;
     Ok(0)
 }
 
-fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> {
+fn explain(client: &Client, id: &str, flags: &Flags) -> Result<String, Failure> {
     let reply = client.get(&format!("/v1/alerts/{}", encode(id)))?;
     if matches!(reply.status, 404 | 400) {
-        let missing = || {
-            Failure::failed(format!(
-                "there is no alert and no kept request `{}`; `bartizan alerts` lists the newest alerts",
-                terminal::line(id)
-            ))
-        };
-        return request::explain(client, id, is_json)?.ok_or_else(missing);
+        return request::explain(client, id, flags)?.ok_or_else(|| missing(id));
     }
     let reply = reply.expect_success()?;
-    if is_json {
+    if flags.is_json {
         return Ok(format!("{}\n", String::from_utf8_lossy(&reply.body)));
     }
     let alert = reply.json();
@@ -195,7 +189,24 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
         out.push_str(&format!("    {}\n", event_line(client, id)?));
     }
     out.push_str(&life_of(&alert));
+    if rests_on_inspection(&alert) {
+        out.push_str(&except::hint(alert["id"].as_str().unwrap_or(id), flags));
+    }
     Ok(out)
+}
+
+/// The failure of whoever names an alert or a request that there is not.
+pub(super) fn missing(id: &str) -> Failure {
+    Failure::failed(format!(
+        "there is no alert and no kept request `{}`; `bartizan alerts` lists the newest alerts",
+        terminal::line(id)
+    ))
+}
+
+/// Whether what raised an alert asked inspection for findings.
+fn rests_on_inspection(alert: &Value) -> bool {
+    let asked = ["http.attack_score", "http.families", "http.findings", "http.evidence"];
+    alert["matched"].as_object().is_some_and(|it| asked.iter().any(|name| it.contains_key(*name)))
 }
 
 /// What people did with an alert, a line each.

@@ -83,6 +83,14 @@ impl Flags {
         Ok(raw)
     }
 
+    /// The flags that lead another command to the same folder, each with a space before it; empty when there are none.
+    pub(crate) fn data_words(&self) -> String {
+        let data = self.settings.iter().filter(|it| it.2 == "--data").map(|it| it.1.as_str());
+        let file = self.file.iter().filter_map(|it| it.to_str());
+        let words = data.map(|it| ("--data", it)).chain(file.map(|it| ("--config", it)));
+        words.map(|(flag, word)| format!(" {flag} '{}'", terminal::line(word).replace('\'', "'\\''"))).collect()
+    }
+
     /// The configuration.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         self.raw()?.resolve()

@@ -2,7 +2,9 @@
 
 pub(crate) mod alerts;
 pub(crate) mod config;
+pub(crate) mod decisions;
 pub(crate) mod demo;
+pub(crate) mod except;
 pub(crate) mod flags;
 pub(crate) mod fsck;
 pub(crate) mod inspect;
@@ -32,6 +34,9 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
 
   alerts        the newest alerts
   why           what an alert rests on, or why a request was blocked, in plain words
+  except        hide what inspection found, where it found it; shows first what else that would hide
+  decisions     who is kept out: list, add, remove, explain, go live
+  never-block   who is never blocked
   export        all alerts as NDJSON or CSV
   quarantine    what could not be read: list, show, replay
   login-link    a link that opens the page in a browser, once
@@ -67,6 +72,9 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "scan" => scan::scan(arguments),
         "alerts" => alerts::alerts(arguments),
         "why" => alerts::why(arguments),
+        "except" => except::except(arguments),
+        "decisions" => decisions::decisions(arguments),
+        "never-block" => decisions::never_block(arguments),
         "export" => alerts::export(arguments),
         "quarantine" => quarantine::quarantine(arguments),
         "login-link" => keys::login_link(arguments),

@@ -3,30 +3,39 @@
 use serde_json::Value;
 use web::query::encode;
 
+use super::except;
+use super::flags::Flags;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::terminal;
 
 /// Explains the request with this id; `None` when there is none, or it is no longer kept.
-pub(super) fn explain(client: &Client, id: &str, is_json: bool) -> Result<Option<String>, Failure> {
+pub(super) fn explain(client: &Client, id: &str, flags: &Flags) -> Result<Option<String>, Failure> {
     let reply = client.get(&format!("/v1/events/{}", encode(id)))?;
     if matches!(reply.status, 404 | 400) {
         return Ok(None);
     }
     let reply = reply.expect_success()?;
-    if is_json {
+    if flags.is_json {
         return Ok(Some(format!("{}\n", String::from_utf8_lossy(&reply.body))));
     }
-    Ok(Some(told(&reply.json())))
+    let event = reply.json();
+    let hint = original_of(&event)["http.places"].is_array().then(|| except::hint(id, flags));
+    Ok(Some(format!("{}{}", told(&event), hint.unwrap_or_default())))
+}
+
+/// What the gateway wrote beside the fields that every request has.
+fn original_of(event: &Value) -> Value {
+    match &event["original"] {
+        Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
+        other => other.clone(),
+    }
 }
 
 /// An event of the gateway in plain words.
 fn told(event: &Value) -> String {
     let text = |name: &str| terminal::line(event[name].as_str().unwrap_or("-"));
-    let original = match &event["original"] {
-        Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
-        other => other.clone(),
-    };
+    let original = original_of(event);
     let detail = |name: &str| &original[format!("http.{name}")];
     let status = event["status_code"].as_u64().map_or_else(|| "-".to_owned(), |it| it.to_string());
     let mut out = format!("{} {}, answered with {status}\n", text("method"), text("path"));
@@ -44,13 +53,24 @@ fn told(event: &Value) -> String {
         let bot = detail("bot_score").as_u64().unwrap_or_default();
         out.push_str(&format!("  scores    attack {score}, bot {bot}\n"));
     }
+    if let Some(score) = detail("crs_score").as_u64() {
+        out.push_str(&format!("  crs score {score}\n"));
+    }
     let list = |name: &str| detail(name).as_array().cloned().unwrap_or_default();
     let evidence = list("evidence");
-    let found = if evidence.is_empty() { list("findings") } else { evidence };
+    let mut found = if evidence.is_empty() { list("findings") } else { evidence };
+    found.extend(list("crs_evidence"));
     if !found.is_empty() {
         out.push_str("  found\n");
     }
     for item in found.iter().filter_map(Value::as_str) {
+        out.push_str(&format!("    {}\n", terminal::line(item)));
+    }
+    let excepted = list("excepted");
+    if !excepted.is_empty() {
+        out.push_str("  found, and left out by exceptions\n");
+    }
+    for item in excepted.iter().filter_map(Value::as_str) {
         out.push_str(&format!("    {}\n", terminal::line(item)));
     }
     out
@@ -79,12 +99,17 @@ mod tests {
         let event = json!({
             "method": "GET", "path": "/a\u{1b}[2J", "status_code": 403, "client_ip": "203.0.113.7", "time": "2026-11-20T12:00:00Z",
             "original": {"http.action": "block", "http.attack_score": 7, "http.bot_score": 0,
-                         "http.findings": ["sqli/sql-union"], "http.evidence": ["sqli/sql-union in query argument `q`: x"]},
+                         "http.findings": ["sqli/sql-union"], "http.evidence": ["sqli/sql-union in query argument `q`: x"],
+                         "http.excepted": ["xss/markup-tag in query argument `p`: y"]},
         });
         let told = told(&event);
         assert!(told.contains("answered with 403\n") && told.contains("it was blocked\n"), "{told}");
         assert!(
             told.contains("attack 7, bot 0") && told.contains("    sqli/sql-union in query argument `q`: x\n"),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("  found, and left out by exceptions\n    xss/markup-tag in query argument `p`: y\n"),
             "{told}"
         );
         assert!(!told.contains('\u{1b}'));

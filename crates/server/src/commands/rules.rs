@@ -59,6 +59,7 @@ fn check(flags: &Flags, folders: &[String]) -> Result<u8, Failure> {
         has_shipped: folders.is_empty(),
         folders: folders.iter().map(PathBuf::from).collect(),
         rules_config: None,
+        rules_config_later: None,
         settings: EngineSettings::default(),
     };
     let mut sources = selection.read()?;

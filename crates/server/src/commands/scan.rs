@@ -87,8 +87,13 @@ pub(crate) fn scan(arguments: lexopt::Parser) -> Result<u8, Failure> {
 
 fn read_arguments(mut arguments: lexopt::Parser) -> Result<Option<Asked>, Failure> {
     let (mut format, mut output, mut fail_on, mut files) = (None, Output::Text, None, Vec::new());
-    let mut selection =
-        Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
+    let mut selection = Selection {
+        has_shipped: true,
+        folders: Vec::new(),
+        rules_config: None,
+        rules_config_later: None,
+        settings: EngineSettings::default(),
+    };
     while let Some(argument) = arguments.next()? {
         match argument {
             Short('h') | Long("help") => {

@@ -1,5 +1,7 @@
 //! `bartizan up`, `bartizan gateway` and `bartizan demo`.
 
+use std::sync::Arc;
+
 use lexopt::prelude::*;
 use tracing_subscriber::EnvFilter;
 
@@ -100,15 +102,18 @@ fn start(mut arguments: lexopt::Parser, help: &str, command: Command) -> Result<
             other => return Err(Failure::usage(format!("{}\n\n{help}", other.unexpected()))),
         }
     }
-    let mut raw = Raw::read(file.as_deref(), std::env::vars())?;
-    flags.into_iter().for_each(|(key, value, flag)| raw.flag(key, value, flag));
-    lists.iter().for_each(|(key, value, flag)| raw.add(key, value, flag));
-    let config = raw.resolve()?;
+    let reread = move || {
+        let mut raw = Raw::read(file.as_deref(), std::env::vars())?;
+        flags.iter().for_each(|(key, value, flag)| raw.flag(key, value.clone(), flag));
+        lists.iter().for_each(|(key, value, flag)| raw.add(key, value, flag));
+        Ok::<_, Failure>(raw)
+    };
+    let config = reread()?.resolve()?;
     if command == Command::Gateway && config.gateway.is_none() {
         return Err(Failure::usage(format!("say where requests go with `--upstream URL`\n\n{GATEWAY_HELP}")));
     }
     log_to_stderr(&config);
-    run(Options { config, is_demo: command == Command::Demo })?;
+    run(Options { config, is_demo: command == Command::Demo, reread: Arc::new(reread) })?;
     Ok(0)
 }
 

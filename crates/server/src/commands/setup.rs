@@ -80,8 +80,13 @@ pub(crate) fn setup(mut arguments: lexopt::Parser) -> Result<u8, Failure> {
 }
 
 fn show(whose: &str, path: &Path) -> Result<String, Failure> {
-    let selection =
-        Selection { has_shipped: true, folders: Vec::new(), rules_config: None, settings: EngineSettings::default() };
+    let selection = Selection {
+        has_shipped: true,
+        folders: Vec::new(),
+        rules_config: None,
+        rules_config_later: None,
+        settings: EngineSettings::default(),
+    };
     let (rules, ..) = selection.read()?.compile();
     let scanned = scan::run(&[path.to_owned()], None, Arc::new(rules))?;
     let mut kinds: BTreeMap<(std::cmp::Reverse<Severity>, &str), u64> = BTreeMap::new();

@@ -1,14 +1,15 @@
 //! The section `[gateway]`: text to the typed settings of the gateway.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use gateway::decisions::Measure;
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::{Enforcement, Fail, Settings, Times};
+use gateway::settings::{Fail, PolicySettings, Settings, Times};
 use gateway::upstream::address::Address;
 use model::network::Network;
+
+use seclang::settings::{Exclusion, RuleSelector};
 
 use super::{Raw, Tls, one_of};
 use crate::failure::Failure;
@@ -24,13 +25,26 @@ pub(crate) struct GatewayConfig {
     pub(crate) tls: Option<Tls>,
     pub(crate) upstream_ca: Option<PathBuf>,
     pub(crate) settings: Settings,
+    /// The Core Rule Set that is to be loaded into them.
+    pub(crate) crs: Option<CrsConfig>,
+}
+
+/// Where the Core Rule Set is, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CrsConfig {
+    pub(crate) folder: PathBuf,
+    pub(crate) paranoia: Option<u8>,
+    pub(crate) threshold: Option<u32>,
+    pub(crate) exclusions: Vec<Exclusion>,
 }
 
 impl GatewayConfig {
     /// Where clients reach it.
-    pub(crate) fn url(&self) -> String {
+    ///
+    /// `address` is where it listens in fact: the configuration may leave the port open.
+    pub(crate) fn url(&self, address: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.listen)
+        format!("{scheme}://{address}")
     }
 }
 
@@ -42,27 +56,31 @@ impl Raw {
         let mut routes = self.get("gateway.routes", |it| routes_of(it, mode, threshold))?;
         let upstreams = self.get("gateway.upstream", |it| lines(it).map(Address::parse).collect::<Option<Vec<_>>>())?;
         if !upstreams.is_empty() {
-            routes.push(RouteSettings { host: None, path: "/".to_owned(), upstreams, mode, threshold });
+            routes.push(RouteSettings { host: None, path: "/".to_owned(), upstreams, mode, threshold, crs: true });
         }
         let path = |name: &str| {
             let read = |it: &str| (it.is_empty() || it.starts_with('/')).then(|| it.to_owned());
             self.get(name, read).map(|it| Some(it).filter(|it| !it.is_empty()))
         };
         let authz_path = path("gateway.authz_path")?;
-        let settings = Settings {
-            trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
-            spares_local: !self.get("gateway.enforce_local", |it| it.parse().ok())?,
+        let policy = PolicySettings {
+            routes,
             inspects: self.get("gateway.inspect", |it| it.parse().ok())?,
             body_bytes: self.get("gateway.inspect_body", |it| usize::try_from(units::size(it)?).ok())?,
             fail: self.get("gateway.fail", |it| one_of(it, &[("open", Fail::Open), ("closed", Fail::Closed)]))?,
-            enforce: self.get("gateway.enforce", rules_of)?,
-            authz_path: authz_path.clone(),
+            crs: None,
+        };
+        let crs = self.crs()?;
+        let is_idle = policy.routes.is_empty() && authz_path.is_none();
+        let settings = Settings {
+            policy,
+            trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
+            authz_path,
             times: self.gateway_times()?,
             connections_max: self.get("gateway.connections", |it| it.parse().ok().filter(|it| 0 < *it))?,
             health_path: path("gateway.health_path")?,
             health_every: self.get("gateway.health_every", |it| units::duration(it).filter(|it| !it.is_zero()))?,
             spill_bytes_max: self.get("gateway.spill", units::size)?,
-            routes,
             ..Settings::new(PathBuf::new())
         };
         let tls = match (self.optional_path("gateway.tls_cert"), self.optional_path("gateway.tls_key")) {
@@ -75,8 +93,15 @@ impl Raw {
         };
         let listen = self.get("gateway.listen", |it| it.parse().ok())?;
         let upstream_ca = self.optional_path("gateway.upstream_ca");
-        let is_idle = settings.routes.is_empty() && authz_path.is_none();
-        Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings }))
+        Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings, crs }))
+    }
+
+    fn crs(&self) -> Result<Option<CrsConfig>, Failure> {
+        let exclusions = self.get("gateway.crs_exclude", |it| lines(it).map(exclusion_of).collect())?;
+        let paranoia = self.get("gateway.crs_paranoia", |it| optional(it, |it: &u8| (1..=4).contains(it)))?;
+        let threshold = self.get("gateway.crs_threshold", |it| optional(it, |it: &u32| 0 < *it))?;
+        let folder = self.optional_path("gateway.crs");
+        Ok(folder.map(|folder| CrsConfig { folder, paranoia, threshold, exclusions }))
     }
 
     fn gateway_times(&self) -> Result<Times, Failure> {
@@ -89,6 +114,28 @@ impl Raw {
             idle: time("gateway.idle_timeout")?,
         })
     }
+}
+
+/// A number that may be left out.
+fn optional<T: FromStr>(text: &str, is_good: impl FnOnce(&T) -> bool) -> Option<Option<T>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    text.parse().ok().filter(is_good).map(Some)
+}
+
+/// Reads an exclusion: a number, a range `942100-942199` or a tag; then a target, or none.
+fn exclusion_of(line: &str) -> Option<Exclusion> {
+    let (rules, target) = line.split_once(char::is_whitespace).map_or((line, None), |it| (it.0, Some(it.1.trim())));
+    let number = |it: &str| it.parse::<u32>().ok();
+    let range = rules.split_once('-').and_then(|it| Some(number(it.0)?..=number(it.1)?));
+    let ids = number(rules).map(|it| it..=it).or(range);
+    let rules = match ids {
+        Some(ids) if ids.is_empty() => return None,
+        Some(ids) => RuleSelector::Ids(ids),
+        None => RuleSelector::Tag(rules.to_owned()),
+    };
+    Some(Exclusion { rules, target: target.map(str::to_owned) })
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -109,6 +156,7 @@ fn line_of_route(table: &toml::Table) -> Option<String> {
             let text = match value {
                 toml::Value::String(it) => it.clone(),
                 toml::Value::Integer(it) => it.to_string(),
+                toml::Value::Boolean(it) => it.to_string(),
                 toml::Value::Array(them) => them.iter().map(|it| it.as_str()).collect::<Option<Vec<_>>>()?.join(","),
                 _ => return None,
             };
@@ -118,20 +166,14 @@ fn line_of_route(table: &toml::Table) -> Option<String> {
     Some(words?.join(" "))
 }
 
-/// Writes `[gateway.enforce]` as a line a rule.
-pub(super) fn lines_of_rules(value: &toml::Value) -> Option<String> {
-    let lines: Option<Vec<String>> =
-        value.as_table()?.iter().map(|(rule, it)| it.as_str().map(|it| format!("{rule} {it}"))).collect();
-    Some(lines?.join("\n"))
-}
-
 fn routes_of(text: &str, mode: Mode, threshold: u32) -> Option<Vec<RouteSettings>> {
     let routes: Option<Vec<_>> = lines(text).map(|it| route_of(it, mode, threshold)).collect();
     routes.filter(|it| it.len() <= ROUTES_MAX)
 }
 
 fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
-    let mut route = RouteSettings { host: None, path: "/".to_owned(), upstreams: Vec::new(), mode, threshold };
+    let mut route =
+        RouteSettings { host: None, path: "/".to_owned(), upstreams: Vec::new(), mode, threshold, crs: true };
     for word in line.split_whitespace() {
         let (name, value) = word.split_once('=')?;
         match name {
@@ -139,6 +181,7 @@ fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
             "path" if value.starts_with('/') => route.path = value.to_owned(),
             "upstream" => route.upstreams = value.split(',').map(Address::parse).collect::<Option<_>>()?,
             "mode" => route.mode = Mode::from_word(value)?,
+            "crs" => route.crs = value.parse().ok()?,
             "threshold" => route.threshold = value.parse().ok().filter(|it| 0 < *it)?,
             _ => return None,
         }
@@ -146,21 +189,8 @@ fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
     (!route.upstreams.is_empty()).then_some(route)
 }
 
-fn rules_of(text: &str) -> Option<BTreeMap<String, Enforcement>> {
-    let rule = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (rule, measure, time) =
-            (words.next()?, Measure::from_word(words.next()?)?, units::duration(words.next()?)?);
-        let is_whole = words.next().is_none() && !time.is_zero();
-        is_whole.then(|| (rule.to_owned(), Enforcement { measure, time }))
-    };
-    lines(text).map(rule).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn config_of(text: &str) -> Result<Option<GatewayConfig>, String> {
@@ -190,17 +220,38 @@ mod tests {
             upstream = ["https://app:8443"]
             mode = "block"
             threshold = 7
-            [gateway.enforce]
-            bruteforce = "block 1h"
         "#;
         let config = config_of(text).unwrap().unwrap();
-        let routes = &config.settings.routes;
+        let routes = &config.settings.policy.routes;
         let shown = |it: &RouteSettings| (it.host.clone(), it.path.clone(), it.mode, it.threshold, it.upstreams.len());
         assert_eq!(shown(&routes[0]), (Some("shop.example".to_owned()), "/api".to_owned(), Mode::Block, 7, 1));
         assert_eq!(shown(&routes[1]), (None, "/".to_owned(), Mode::Throttle, 5, 2));
-        let expected = Enforcement { measure: Measure::Block, time: Duration::from_secs(3600) };
-        assert_eq!(config.settings.enforce["bruteforce"], expected);
         assert_eq!(config.settings.trusted, [Network::parse("10.0.0.0/8").unwrap()]);
+    }
+
+    #[test]
+    fn reads_the_core_rule_set_and_what_is_excluded_of_it() {
+        let text = r#"
+            [gateway]
+            crs = "/etc/crs"
+            crs_threshold = 10
+            crs_exclude = ["942100 ARGS:q", "941000-941999", "attack-sqli REQUEST_COOKIES:/^_ga/"]
+            routes = [{ upstream = ["http://a"], crs = false }]
+        "#;
+        let config = config_of(text).unwrap().unwrap();
+        assert!(!config.settings.policy.routes[0].crs);
+        let exclusion = |rules, target: Option<&str>| Exclusion { rules, target: target.map(str::to_owned) };
+        let expected = CrsConfig {
+            folder: "/etc/crs".into(),
+            paranoia: None,
+            threshold: Some(10),
+            exclusions: vec![
+                exclusion(RuleSelector::Ids(942_100..=942_100), Some("ARGS:q")),
+                exclusion(RuleSelector::Ids(941_000..=941_999), None),
+                exclusion(RuleSelector::Tag("attack-sqli".to_owned()), Some("REQUEST_COOKIES:/^_ga/")),
+            ],
+        };
+        assert_eq!(config.crs, Some(expected));
     }
 
     #[track_caller]
@@ -220,8 +271,9 @@ mod tests {
         check_refused("authz_path = \"authz\"", "authz_path");
         check_refused("routes = [{ path = \"/\" }]", "routes");
         check_refused("routes = [{ upstream = [\"http://a\"], colour = \"red\" }]", "routes");
-        check_refused("enforce = { bruteforce = \"block\" }", "enforce");
-        check_refused("enforce = { bruteforce = \"kill 1h\" }", "enforce");
+        check_refused("crs_paranoia = 5", "crs_paranoia");
+        check_refused("crs_threshold = 0", "crs_threshold");
+        check_refused("crs_exclude = [\"942199-942100\"]", "crs_exclude");
         check_refused("tls_cert = \"a.pem\"", "tls_cert");
         check_refused("head_timeout = \"0s\"", "head_timeout");
     }

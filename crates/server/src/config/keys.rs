@@ -17,10 +17,11 @@ pub(crate) enum Kind {
     LogFormat,
     Texts,
     Networks,
+    Percent,
     Mode,
     Fail,
     Routes,
-    Enforce,
+    Exclusions,
 }
 
 impl Kind {
@@ -39,12 +40,17 @@ impl Kind {
             Self::Loopback => "`none` or `loopback`",
             Self::Proxy => "`none` or `behind-proxy`",
             Self::LogFormat => "`text` or `json`",
-            Self::Texts => "a list of addresses, as `http://127.0.0.1:3000`",
+            Self::Texts => "a list of texts",
+            Self::Percent => "a number from 0 to 100",
             Self::Networks => "a list of addresses and networks, as `10.0.0.0/8`",
             Self::Mode => "`observe`, `throttle` or `block`",
             Self::Fail => "`open` or `closed`",
-            Self::Routes => "tables with `upstream` and, of `host`, `path`, `mode` and `threshold`, what applies",
-            Self::Enforce => "rules with a measure and a time, as `bruteforce = \"block 1h\"`",
+            Self::Routes => {
+                "tables with `upstream` and, of `host`, `path`, `mode`, `threshold` and `crs`, what applies"
+            }
+            Self::Exclusions => {
+                "a list of rules (a number, a range or a tag), each with or without a target, as `942100 ARGS:q`"
+            }
         }
     }
 }
@@ -95,7 +101,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("log.keep_age", Kind::Duration, "14d", "how long events are kept"),
     key("log.keep_size", Kind::Size, "20GiB", "how much is kept at most"),
     key("store.url", Kind::Url, "", "reserved: this version keeps alerts in the data folder and refuses a value"),
-    key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept"),
+    key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept, from their last change on"),
     key("detection.lateness", Kind::Duration, "120s", "how late an event may be for a window"),
     key("detection.first_match", Kind::Flag, "false", "whether the first single-event rule that fires ends the list"),
     key("detection.keys_max", Kind::Count, "65536", "how many keys a rule keeps windows of"),
@@ -108,16 +114,39 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.head_timeout", Kind::Duration, "10s", "how long the head of a request may take"),
     key("limits.body_timeout", Kind::Duration, "60s", "how long a body may make no progress"),
     key("limits.anonymous_rate", Kind::Rate, "1000/s", "how many requests without a key one address may send"),
+    key("decisions.never_block", Kind::Networks, "", "who is never blocked, whoever wants it"),
+    key("decisions.spare_local", Kind::Flag, "true", "whether loopback and private addresses are never blocked"),
+    key("decisions.per_minute", Kind::Count, "100", "how many addresses rules may decide on in a minute"),
+    key(
+        "decisions.share_percent",
+        Kind::Percent,
+        "2",
+        "how many in a hundred of the clients of an hour they may decide on in it",
+    ),
+    key("decisions.share_min", Kind::Count, "5", "how many they may always decide on in an hour"),
+    key(
+        "decisions.spoofable_inputs",
+        Kind::Texts,
+        "anonymous",
+        "inputs through which anybody may claim any address: they alone block nobody",
+    ),
     key("gateway.listen", Kind::Address, "127.0.0.1:8080", "where the gateway takes the traffic of the site"),
     key("gateway.upstream", Kind::Texts, "", "where requests go that no route takes; several take turns"),
     key("gateway.mode", Kind::Mode, "observe", "what is done with attacks where no route says it"),
     key("gateway.threshold", Kind::Count, "5", "the attack score from which a request is one"),
     key("gateway.routes", Kind::Routes, "", "further upstreams and modes, by host and path"),
-    key("gateway.enforce", Kind::Enforce, "", "what alerts of a rule bring their address, and for how long"),
     key("gateway.trusted_proxies", Kind::Networks, "", "proxies in front that say who the client is"),
-    key("gateway.enforce_local", Kind::Flag, "false", "whether alerts may block loopback and private addresses"),
     key("gateway.inspect", Kind::Flag, "true", "whether requests are inspected"),
     key("gateway.inspect_body", Kind::Size, "64KiB", "how much of a body is inspected before it is forwarded"),
+    key("gateway.crs", Kind::Path, "", "a folder with the OWASP Core Rule Set, asked beside our own inspection"),
+    key("gateway.crs_paranoia", Kind::Count, "", "its paranoia level, 1 to 4; none: as its files say"),
+    key(
+        "gateway.crs_threshold",
+        Kind::Count,
+        "",
+        "the score from which it takes a request for an attack; none: as its files say",
+    ),
+    key("gateway.crs_exclude", Kind::Exclusions, "", "rules of it that do not run, or not on a target"),
     key("gateway.fail", Kind::Fail, "open", "what is done while requests cannot be inspected or events not be kept"),
     key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
     key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),

@@ -2,6 +2,7 @@
 //!
 //! A resolved [`Config`] is complete and cannot be wrong. A complaint names the key, the value and what would do.
 
+pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 
@@ -61,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) rule_folders: Vec<PathBuf>,
     pub(crate) has_shipped_rules: bool,
     pub(crate) rules_config: Option<PathBuf>,
+    /// Where `rules.toml` would be when there is none yet.
+    pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
     pub(crate) keep_closed: Duration,
     pub(crate) lateness: Duration,
@@ -71,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) head_timeout: Duration,
     pub(crate) anonymous_rate: f64,
     pub(crate) is_json_log: bool,
+    /// What holds decisions back.
+    pub(crate) decisions: decisions::DecisionsConfig,
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
 }
@@ -116,7 +121,7 @@ impl Raw {
         let text = fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("the configuration `{shown}` cannot be read: {error}")))?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            Failure::usage(format!("the configuration `{shown}` is no TOML: {error}"))
+            Failure::usage(format!("the configuration `{shown}` is no TOML{}", place_of(&text, &error)))
         })?;
         for (section, value) in &table {
             let Some(members) = value.as_table() else {
@@ -156,13 +161,14 @@ impl Raw {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
-            (Kind::Texts | Kind::Networks, toml::Value::Array(them)) => {
+            (Kind::Texts | Kind::Networks | Kind::Exclusions, toml::Value::Array(them)) => {
                 let texts: Option<Vec<_>> = them.iter().map(|it| it.as_str()).collect();
                 texts.ok_or_else(complaint)?.join("\n")
             }
             (Kind::Routes, _) => gateway::lines_of_routes(value).ok_or_else(complaint)?,
-            (Kind::Enforce, _) => gateway::lines_of_rules(value).ok_or_else(complaint)?,
-            (Kind::Flag | Kind::Count, _) => return Err(complaint()),
+            (Kind::Percent, toml::Value::Integer(it)) => it.to_string(),
+            (Kind::Percent, toml::Value::Float(it)) => it.to_string(),
+            (Kind::Flag | Kind::Count | Kind::Percent, _) => return Err(complaint()),
             (_, toml::Value::String(it)) => it.clone(),
             _ => return Err(complaint()),
         };
@@ -196,6 +202,12 @@ impl Raw {
         let (text, origin) = self.text(path);
         let wanted = KEYS.iter().find(|it| it.path == path).map_or("another value", |it| it.kind.wanted());
         read(text).ok_or_else(|| Failure::usage(format!("`{path}` is `{text}` ({origin}), and must be {wanted}")))
+    }
+
+    /// What was said of the keys of a section.
+    pub(crate) fn section(&self, name: &str) -> BTreeMap<&'static str, String> {
+        let is_in = |it: &str| it.split('.').next() == Some(name);
+        self.values.iter().filter(|it| is_in(it.0)).map(|(key, told)| (*key, told.text.clone())).collect()
     }
 
     fn paths(&self, path: &str) -> Vec<PathBuf> {
@@ -251,6 +263,7 @@ impl Raw {
             rule_folders: self.paths("rules.folders"),
             has_shipped_rules: flag("rules.shipped")?,
             rules_config: self.rules_config(),
+            rules_config_later: self.rules_config_later()?,
             log: backends::log::embedded::Settings {
                 segment_bytes: size("log.segment")?.clamp(1 << 20, 1 << 30),
                 keep_bytes: size("log.keep_size")?,
@@ -273,6 +286,7 @@ impl Raw {
             head_timeout: duration("limits.head_timeout")?,
             anonymous_rate: self.get("limits.anonymous_rate", units::rate)?,
             is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
+            decisions: self.decisions()?,
             gateway: self.gateway()?,
         };
         if !listen.ip().is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
@@ -294,14 +308,23 @@ impl Raw {
         self.optional_path("rules.config").or_else(beside)
     }
 
+    /// `rules.toml` when none is named and none is there: beside the configuration, and without one in the data folder.
+    fn rules_config_later(&self) -> Result<PathBuf, Failure> {
+        let folder = match self.file.as_deref().and_then(Path::parent) {
+            Some(folder) => folder.to_owned(),
+            None => self.get("server.data", |it| (!it.is_empty()).then(|| PathBuf::from(it)))?,
+        };
+        Ok(folder.join("rules.toml"))
+    }
+
     /// What it resolved to, a line a key, with where each value came from; secrets hidden.
     pub(crate) fn show(&self) -> String {
         let mut out = String::new();
         for key in KEYS {
             let (text, origin) = self.text(key.path);
             let value = match key.kind {
-                Kind::Flag | Kind::Count => text.to_owned(),
-                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Enforce => {
+                Kind::Flag | Kind::Count if !text.is_empty() => text.to_owned(),
+                Kind::Paths | Kind::Texts | Kind::Networks | Kind::Routes | Kind::Exclusions => {
                     format!("[{}]", text.lines().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "))
                 }
                 // It may hold a password.
@@ -312,6 +335,15 @@ impl Raw {
         }
         out
     }
+}
+
+/// Where a file is no TOML, and why. The line itself is not shown: it may hold a secret.
+fn place_of(text: &str, error: &toml::de::Error) -> String {
+    let why = error.message();
+    let Some(before) = error.span().and_then(|it| text.get(..it.start)) else { return format!(": {why}") };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |it| it.chars().count()) + 1;
+    format!(", line {line}, column {column}: {why}")
 }
 
 /// A value of a file, for complaints.
@@ -326,4 +358,27 @@ pub(crate) fn shown_value(value: &toml::Value) -> String {
 
 fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words.iter().find(|it| it.0 == text).map(|it| it.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bartizan.toml");
+        fs::write(&path, text).unwrap();
+        let complaint = Raw::read(Some(&path), std::iter::empty()).unwrap_err().to_string();
+        assert!(complaint.contains(expected), "{complaint}");
+        assert!(!complaint.contains("secret"), "{complaint}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_complained_of_by_place_without_its_text() {
+        check("[server]\ndata = \"secret\n", "is no TOML, line 2, column ");
+        check("[server]\nlisten = secret\n", "is no TOML, line 2, column 10: ");
+        check("[server\n", "is no TOML, line 1, column ");
+        check("[server]\ndata = \"a\"\ndata = \"secret\"\n", "is no TOML, line 3, column 1: ");
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) const COOKIE_TLS: &str = "__Host-bartizan_session";
 pub(crate) const ADMIN_KEY_NAME: &str = "admin";
 /// How many addresses without a key are counted apart; further ones share one count.
 const ADDRESSES_MAX: usize = 50_000;
-/// What stands in a session's token between its secret and the key that opened it.
+/// What stands in the token of a session or a link between its secret and the mark of the key behind it.
 const OPENED_BY: char = '.';
 /// How many sessions that began here are remembered without asking the store.
 const SESSIONS_MAX: usize = 10_000;
@@ -266,22 +266,18 @@ impl Auth {
         }
     }
 
-    /// Whether the key that opened a session still opens the page; a session that a link opened needs none.
+    /// Whether the key behind a session or a link still opens the page; what the owner of the folder made needs none.
     ///
     /// The digest of the whole token is what is stored, so nobody can take the key's mark off.
     fn is_opener_valid(&self, token: &str, now: Timestamp) -> bool {
-        let Some((_, mark)) = token.split_once(OPENED_BY) else { return true };
+        let Some(mark) = mark_of(token) else { return true };
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.values().any(|it| it.mark == mark && it.opens_page(now))
     }
 
-    /// Begins a session; returns its token.
-    fn begin_session(&self, opener: Option<&Holder>, now: Timestamp) -> anyhow::Result<String> {
-        let mut token = random_secret()?;
-        if let Some(opener) = opener {
-            token.push(OPENED_BY);
-            token.push_str(&opener.mark);
-        }
+    /// Begins a session that ends with the key of this mark; returns its token.
+    fn begin_session(&self, mark: Option<&str>, now: Timestamp) -> anyhow::Result<String> {
+        let token = new_token(mark)?;
         let (digest, end) = (digest_of(&token), now.plus(SESSION));
         self.store.add_token(PURPOSE_SESSION, &digest, end)?;
         let mut sessions = locked(&self.sessions);
@@ -298,7 +294,7 @@ impl Auth {
             return Ok(None);
         };
         holder.used.fetch_max(now.0, Ordering::Relaxed);
-        self.begin_session(Some(&holder), now).map(Some)
+        self.begin_session(Some(&holder.mark), now).map(Some)
     }
 
     /// Ends the session of a request.
@@ -311,20 +307,56 @@ impl Auth {
         Ok(())
     }
 
-    /// Makes a login link's token.
-    pub(crate) fn make_link(&self, now: Timestamp) -> anyhow::Result<String> {
-        let token = random_secret()?;
+    /// Makes a login link's token for who asks for it; `None` when his key was revoked meanwhile.
+    ///
+    /// The link and the session that it opens end with the key that asked, or that opened the session that asked. What
+    /// the owner of the data folder asks for ends at its time only.
+    pub(crate) fn make_link(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<String>> {
+        let mark = match caller {
+            Caller::Key(name) => match self.mark_of_key(name, now) {
+                None => return Ok(None),
+                mark => mark,
+            },
+            Caller::Session => cookie_of(headers).and_then(|it| mark_of(&it).map(str::to_owned)),
+            Caller::Owner | Caller::Anonymous => None,
+        };
+        let token = new_token(mark.as_deref())?;
         self.store.add_token(PURPOSE_LINK, &digest_of(&token), now.plus(LINK))?;
-        Ok(token)
+        Ok(Some(token))
+    }
+
+    fn mark_of_key(&self, name: &str, now: Timestamp) -> Option<String> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.values().find(|it| it.name.as_ref() == name && it.opens_page(now)).map(|it| it.mark.clone())
     }
 
     /// Uses a login link; `None` when it is not valid.
     pub(crate) fn use_link(&self, token: &str, now: Timestamp) -> anyhow::Result<Option<String>> {
-        if !self.store.take_token(PURPOSE_LINK, &digest_of(token), now)? {
+        if !self.store.take_token(PURPOSE_LINK, &digest_of(token), now)? || !self.is_opener_valid(token, now) {
             return Ok(None);
         }
-        self.begin_session(None, now).map(Some)
+        self.begin_session(mark_of(token), now).map(Some)
     }
+}
+
+/// Makes a token; with a mark it ends with the key of that mark.
+fn new_token(mark: Option<&str>) -> anyhow::Result<String> {
+    let mut token = random_secret()?;
+    if let Some(mark) = mark {
+        token.push(OPENED_BY);
+        token.push_str(mark);
+    }
+    Ok(token)
+}
+
+/// The mark of the key behind a token, if there is one.
+fn mark_of(token: &str) -> Option<&str> {
+    token.split_once(OPENED_BY).map(|it| it.1)
 }
 
 /// Whether a scope opens what a permission guards. A session of the page is as an admin's.

@@ -72,11 +72,25 @@ impl Bench {
         self.auth.reload().unwrap();
     }
 
+    fn link(&self, caller: &Caller, headers: &HeaderMap) -> String {
+        self.auth.make_link(caller, headers, NOW).unwrap().unwrap()
+    }
+
+    /// Follows a link; returns the token of the session.
+    fn follow(&self, link: &str) -> Option<String> {
+        self.auth.use_link(link, NOW).unwrap()
+    }
+
     fn revoke(&self, name: &str) {
         self.auth.forget(name);
         assert!(self.store.remove_key(name).unwrap());
         self.auth.reload().unwrap();
     }
+}
+
+/// A header map with one header.
+fn headers_of(name: &'static str, value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(hyper::header::HeaderName::from_static(name), value.parse().unwrap())])
 }
 
 fn another(store: &Arc<SqliteStore>) -> Auth {
@@ -122,9 +136,9 @@ fn a_key_that_the_store_cannot_remove_opens_nothing_meanwhile() {
 #[test]
 fn a_session_ends_at_its_time_and_when_it_is_ended_in_every_process() {
     let bench = Bench::new();
-    let link = bench.auth.make_link(NOW).unwrap();
-    let token = bench.auth.use_link(&link, NOW).unwrap().unwrap();
-    assert!(bench.auth.use_link(&link, NOW).unwrap().is_none(), "a link works once");
+    let link = bench.link(&Caller::Owner, &HeaderMap::new());
+    let token = bench.follow(&link).unwrap();
+    assert!(bench.follow(&link).is_none(), "a link works once");
     let (name, value) = cookie(&token);
     let (end, later) = (NOW.plus(SESSION), another(&bench.store));
     for auth in [&bench.auth, &later] {
@@ -157,6 +171,44 @@ fn a_session_ends_with_the_key_that_opened_it() {
     let cut = by_admin.split_once(OPENED_BY).unwrap().0;
     assert!(!has(cut, NOW));
     assert!(!passes(&another(&bench.store), (name, &by_admin), NOW));
+}
+
+#[test]
+fn a_session_of_a_link_ends_with_the_key_that_asked_for_the_link() {
+    let bench = Bench::new();
+    bench.add("admin", Scope::Admin, None);
+    bench.add("guest", Scope::Admin, None);
+    let (admin, guest) = (Caller::Key("admin".into()), Caller::Key("guest".into()));
+    let none = HeaderMap::new();
+    let has = |token: &str| passes(&bench.auth, ("cookie", &cookie(token).1), NOW);
+
+    let by_guest = bench.follow(&bench.link(&guest, &none)).unwrap();
+    // A link that a session asked for, and one that is not followed in time.
+    let asked_for = bench.link(&Caller::Session, &headers_of("cookie", &cookie(&by_guest).1));
+    let by_session = bench.follow(&asked_for).unwrap();
+    let unused = bench.link(&guest, &none);
+    let by_admin = bench.follow(&bench.link(&admin, &none)).unwrap();
+    let by_owner = bench.follow(&bench.link(&Caller::Owner, &none)).unwrap();
+    let all = [&by_guest, &by_session, &by_admin, &by_owner];
+    assert_eq!(all.map(|it| has(it)), [true; 4]);
+
+    bench.revoke("guest");
+    assert_eq!(all.map(|it| has(it)), [false, false, true, true]);
+    assert!(bench.follow(&unused).is_none());
+    assert!(bench.auth.make_link(&guest, &none, NOW).unwrap().is_none());
+    // A later key of the same name opens nothing that the former one opened.
+    let key = Key {
+        name: "guest".into(),
+        scope: Scope::Admin,
+        digest: digest_of("another secret"),
+        rate_per_second: None,
+        created_at: NOW,
+        expires_at: None,
+        last_used_at: None,
+    };
+    bench.store.add_key(&key).unwrap();
+    bench.auth.reload().unwrap();
+    assert!(!has(&by_guest));
 }
 
 #[test]

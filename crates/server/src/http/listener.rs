@@ -8,14 +8,15 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::server::TlsStream;
 
+use super::idle::{Idle, Kept};
 use super::outgoing::Outgoing;
 use super::service::Service;
 use super::tls::Certificates;
@@ -119,33 +120,58 @@ where
 }
 
 /// Serves a connection over TLS: HTTP/1 or HTTP/2, as was agreed on.
-async fn connection_tls<S>(stream: S, service: Arc<Service>, peer: SocketAddr, head_timeout: Duration, stop: Stop)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+async fn connection_tls(
+    stream: TlsStream<TcpStream>,
+    service: Arc<Service>,
+    peer: SocketAddr,
+    head_timeout: Duration,
+    stop: Stop,
+) {
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        connection_http2(stream, service, peer, head_timeout, stop).await;
+    } else {
+        connection(stream, service, Some(peer), head_timeout, stop).await;
+    }
+}
+
+/// Serves HTTP/2. A connection on which nothing is asked for as long as a head may take is ended.
+async fn connection_http2(
+    stream: TlsStream<TcpStream>,
+    service: Arc<Service>,
+    peer: SocketAddr,
+    head_timeout: Duration,
+    stop: Stop,
+) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .pipeline_flush(true);
-    builder
-        .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .keep_alive_interval(Duration::from_secs(20));
-    let answer = service_fn(move |request| answer(service.clone(), Some(peer), request));
+    let idle = Idle::new();
+    let watched = idle.clone();
+    let answer = service_fn(move |request| {
+        let (service, busy) = (service.clone(), watched.begin());
+        async move {
+            let answered = answer(service, Some(peer), request).await;
+            answered.map(|it| it.map(|body| Kept::new(body, busy)))
+        }
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
-    tokio::select! {
+    let is_idle = tokio::select! {
         // How a connection ended is its sender's business.
         _ = connection.as_mut() => return,
-        () = stopped(stop) => connection.as_mut().graceful_shutdown(),
+        () = idle.lasts(head_timeout) => true,
+        () = stopped(stop) => false,
+    };
+    connection.as_mut().graceful_shutdown();
+    if is_idle {
+        // Whoever does not take the farewell is left.
+        let _ = tokio::time::timeout(head_timeout, connection).await;
+    } else {
+        let _ = connection.await;
     }
-    let _ = connection.await;
 }
 
 async fn answer(

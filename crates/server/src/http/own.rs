@@ -90,7 +90,7 @@ pub(crate) fn routes(own: &Arc<Own>) -> Vec<Route> {
             .about("Ends the session of the browser.")
             .answers(LOGOUT_ANSWERS),
         Route::post("/v1/login-links", with(make_link))
-            .about("Makes a login link: valid for ten minutes, once.")
+            .about("Makes a login link: valid for ten minutes, once. It and its session end with the key that asked for it.")
             .answers(MAKE_LINK_ANSWERS),
         Route::get("/v1/keys", with(list_keys))
             .about("Lists the keys; never the keys themselves.")
@@ -171,9 +171,10 @@ fn log_out(own: &Own, request: &Request) -> Answer {
         .with(hyper::header::SET_COOKIE, &format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"))
 }
 
-fn make_link(own: &Own, _: &Request) -> Answer {
-    match own.auth.make_link(now()) {
-        Ok(token) => Answer::json(
+fn make_link(own: &Own, request: &Request) -> Answer {
+    match own.auth.make_link(&request.caller, &request.headers, now()) {
+        Ok(None) => Answer::problem(StatusCode::UNAUTHORIZED, "this key was revoked"),
+        Ok(Some(token)) => Answer::json(
             StatusCode::CREATED,
             &json!({"token": token, "path": format!("/login/{token}"), "valid_seconds": super::auth::LINK.as_secs()}),
         ),

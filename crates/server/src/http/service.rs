@@ -26,6 +26,10 @@ use super::outgoing::Outgoing;
 const DRAINED_BYTES_MAX: u64 = 64 << 10;
 /// How long that may take.
 const DRAIN: Duration = Duration::from_secs(2);
+/// What tells browsers to come over TLS only, for a year. Other names below ours are not ours to speak for.
+///
+/// Source: RFC 6797, section 6.1.
+const TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 /// Everything that a request meets.
 pub(crate) struct Service {
@@ -34,6 +38,8 @@ pub(crate) struct Service {
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) limits: BodyLimits,
     pub(crate) room: Room,
+    /// Whether browsers come over TLS, to us or to a proxy in front.
+    is_tls: bool,
     ids: RequestIds,
     in_flight: InFlight,
 }
@@ -70,6 +76,7 @@ impl Service {
         ingest: Arc<Ingest>,
         limits: BodyLimits,
         in_flight: InFlight,
+        is_tls: bool,
     ) -> Self {
         let start = format!("{:x}", now().0 / 1_000_000);
         Self {
@@ -78,6 +85,7 @@ impl Service {
             ingest,
             limits,
             room: Room::default(),
+            is_tls,
             ids: RequestIds { start, count: AtomicU64::new(0) },
             in_flight,
         }
@@ -99,7 +107,12 @@ impl Service {
                 answer
             }
         };
-        finish(answer, &id, is_head)
+        let mut response = finish(answer, &id, is_head);
+        if self.is_tls {
+            let value = HeaderValue::from_static(TRANSPORT_SECURITY);
+            response.headers_mut().insert(hyper::header::STRICT_TRANSPORT_SECURITY, value);
+        }
+        response
     }
 
     /// Answers a request that came over the socket in the data folder: whoever can open it may do everything.

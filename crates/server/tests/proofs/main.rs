@@ -4,8 +4,11 @@
 //! They know the command line and HTTP only. `BARTIZAN_LONG=1` makes the crash proof run a thousand cycles.
 
 mod determinism;
+mod exceptions;
 mod gateway;
+mod hostile;
 mod kill;
 mod overload;
+mod secrets;
 mod security;
 mod support;

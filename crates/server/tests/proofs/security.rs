@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::http::KEY;
 use crate::support::server::{Start, command, new_folder, run};
+use crate::support::tls;
 
 /// Sends a request with these headers; returns the whole answer.
 fn ask(port: u16, request: &str, headers: &str) -> String {
@@ -76,6 +77,23 @@ fn answers_are_kept_by_no_cache_and_other_methods_are_refused() {
     }
     // Another site's page, with a cookie that it cannot have.
     check(server.port, "POST /logout", "Origin: http://evil\r\n", 403);
+    server.stop();
+}
+
+#[test]
+fn browsers_are_told_to_come_over_tls_only_where_there_is_tls() {
+    const HEADER: &str = "strict-transport-security: max-age=31536000";
+    let folder = new_folder();
+    let config = folder.path().join("tls.toml");
+    fs::write(&config, tls::section()).expect("it can be written");
+    let server = Start { config: Some(config), ..Start::on(&folder.path().join("data")) }.must();
+    for request in ["GET /healthz", "GET /login", "GET /v1/alerts", "GET /nothing"] {
+        let answer = tls::ask(server.port, request).to_lowercase();
+        assert!(answer.starts_with("http/1.1 ") && answer.contains(HEADER), "{request}: {answer}");
+    }
+    server.stop();
+    let server = Start::on(&folder.path().join("plain")).must();
+    assert!(!check(server.port, "GET /healthz", "", 200).to_lowercase().contains("strict-transport"));
     server.stop();
 }
 

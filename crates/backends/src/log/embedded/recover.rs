@@ -11,7 +11,8 @@ use super::files::Files;
 use super::frame;
 use super::index::{IndexFile, Summary};
 use super::segment::{self, SegmentHead, Walk, index_name_of, name_of, read_file, walk};
-use super::{Active, Sealed, State, TEMPORARY_ENDING, io_error, take_mark};
+use super::write::take_mark;
+use super::{Active, Sealed, State, TEMPORARY_ENDING, io_error};
 use crate::log::{Damage, LogError, ReadBlock, RecordKind};
 
 /// Removes what a crash left of an index, and the indexes of segments that are gone.

@@ -336,13 +336,13 @@ fn next_change(transaction: &Transaction<'_>, count: usize) -> Result<u64, Store
 }
 
 fn insert(transaction: &Transaction<'_>, judged: &[Judged], now: Timestamp) -> Result<Vec<Decision>, StoreError> {
-    let mut changed = next_change(transaction, judged.len())?;
+    let numbers = next_change(transaction, judged.len())?..;
     let mut statement = transaction.prepare(
         "INSERT INTO decisions (changed, scope, value, measure, origin, standing, brake, rule_id, created_at, \
          expires_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
     )?;
     let mut admitted = Vec::with_capacity(judged.len());
-    for Judged { proposal, standing } in judged {
+    for (changed, Judged { proposal, standing }) in numbers.zip(judged) {
         let mut decision = Decision {
             id: DecisionId(0),
             target: proposal.target.clone(),
@@ -372,7 +372,6 @@ fn insert(transaction: &Transaction<'_>, judged: &[Judged], now: Timestamp) -> R
             body_of(&decision).encode(),
         ];
         decision.id = DecisionId(statement.query_row(values, |row| row.get::<_, i64>(0))?.cast_unsigned());
-        changed += 1;
         admitted.push(decision);
     }
     Ok(admitted)

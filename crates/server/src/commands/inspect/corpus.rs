@@ -32,6 +32,23 @@ struct Sample {
     unexpected: Vec<u32>,
 }
 
+impl Sample {
+    fn headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|it| Header { name: &it.0, value: &it.1 }).collect()
+    }
+
+    fn request<'a>(&'a self, headers: &'a [Header<'a>]) -> Request<'a> {
+        Request {
+            method: &self.method,
+            target: &self.uri,
+            version: &self.version,
+            headers,
+            body: &self.body,
+            has_all_headers: true,
+        }
+    }
+}
+
 /// What came of a file.
 #[derive(Default)]
 struct Tally {
@@ -81,15 +98,8 @@ fn run_file(file: &str, asked: &Asked, mut misses: Option<&mut dyn Write>) -> Re
     let (inspector, mut scratch, mut report) = (Inspector::new(), Scratch::default(), Report::default());
     let mut tally = Tally::default();
     for sample in &samples {
-        let headers: Vec<_> = sample.headers.iter().map(|it| Header { name: &it.0, value: &it.1 }).collect();
-        let request = Request {
-            method: &sample.method,
-            target: &sample.uri,
-            version: &sample.version,
-            headers: &headers,
-            body: &sample.body,
-            has_all_headers: true,
-        };
+        let headers = sample.headers();
+        let request = sample.request(&headers);
         let started = Instant::now();
         inspector.inspect(&request, &mut scratch, &mut report);
         if let Some(crs) = &mut crs {
@@ -293,5 +303,32 @@ mod tests {
         );
         assert_eq!((sample.expected, sample.unexpected), (vec![942_100], vec![]));
         assert_eq!(base64("!"), None);
+    }
+
+    /// Files of labelled requests in `BARTIZAN_DATA/http`, where there are any.
+    fn corpora() -> Vec<String> {
+        let Some(data) = std::env::var_os("BARTIZAN_DATA") else { return Vec::new() };
+        let listed = std::fs::read_dir(std::path::Path::new(&data).join("http")).into_iter().flatten().flatten();
+        listed.map(|it| it.path().display().to_string()).filter(|it| it.ends_with(".jsonl.xz")).collect()
+    }
+
+    #[test]
+    fn the_scan_loses_nothing_of_the_corpora() {
+        let (fast, slow) = (Inspector::new(), Inspector::exhaustive());
+        let (mut scratch, mut found, mut expected) = (Scratch::default(), Report::default(), Report::default());
+        for file in corpora() {
+            for sample in read(&file).unwrap() {
+                let headers = sample.headers();
+                fast.inspect(&sample.request(&headers), &mut scratch, &mut found);
+                slow.inspect(&sample.request(&headers), &mut Scratch::default(), &mut expected);
+                // A full report leaves out what came last, and the slow way comes to other things first.
+                let is_full = attack::report::FINDINGS_MAX <= expected.findings.len();
+                for finding in expected.findings.iter().filter(|_| !is_full) {
+                    let is_found =
+                        found.findings.iter().any(|it| it.name() == finding.name() && it.place == finding.place);
+                    assert!(is_found, "{file}, {}: {}", sample.id, finding.sentence());
+                }
+            }
+        }
     }
 }

@@ -1,16 +1,15 @@
-//! Rule files of the OWASP Core Rule Set, read from the folder that the user names.
+//! The OWASP Core Rule Set over labelled and single requests.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use attack::request::Request;
 use seclang::detectors::Plain;
 use seclang::evaluate::Scratch;
-use seclang::load;
 use seclang::outcome::Outcome;
 use seclang::rule_set::RuleSet;
 use seclang::settings::Settings;
 
+use crate::crs;
 use crate::failure::Failure;
 
 /// What the regression requests of the rule set expect of its set-up, over and above the defaults: limits of arguments and files.
@@ -33,43 +32,10 @@ pub(super) struct Crs {
 impl Crs {
     /// Loads the rules of `folder` at a paranoia level.
     pub(super) fn load(folder: &Path, level: u8, is_regression: bool) -> Result<Self, Failure> {
-        let unusable =
-            |path: &Path, it: std::io::Error| Failure::unusable(format!("`{}` cannot be read: {it}", path.display()));
-        let rules = if folder.join("rules").is_dir() { folder.join("rules") } else { folder.to_owned() };
-        let listed = fs::read_dir(&rules).map_err(|it| unusable(&rules, it))?;
-        let mut paths: Vec<PathBuf> = listed.filter_map(|it| it.ok().map(|it| it.path())).collect();
-        paths.retain(|it| it.extension().is_some_and(|it| it == "conf"));
-        paths.sort();
-        if paths.is_empty() {
-            return Err(Failure::unusable(format!("`{}` holds no rule files (*.conf)", rules.display())));
-        }
-        let set_ups = ["crs-setup.conf", "crs-setup.conf.example"];
-        let folders = [folder, rules.parent().unwrap_or(folder)];
-        let set_up = folders.iter().flat_map(|folder| set_ups.map(|it| folder.join(it))).find(|it| it.is_file());
-        let mut files = Vec::new();
-        if is_regression {
-            files.push(("set-up".to_owned(), REGRESSION_SET_UP.to_owned()));
-        }
-        for path in set_up.into_iter().chain(paths) {
-            let text = fs::read_to_string(&path).map_err(|it| unusable(&path, it))?;
-            files.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text));
-        }
-        let files: Vec<(&str, &str)> = files.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
-        let data = |name: &str| fs::read_to_string(rules.join(name)).ok();
         let settings = Settings { paranoia_level: Some(level), ..Settings::default() };
-        let (set, refused) = load::load(&files, &data, &settings);
-        let is_of_response = |it: &&load::Refused| it.reason.starts_with("not evaluated: response");
-        Ok(Self {
-            of_responses: refused.iter().filter(is_of_response).count(),
-            refused: refused
-                .iter()
-                .filter(|it| !is_of_response(it))
-                .map(|it| format!("{}:{}: {}", it.file, it.line, it.reason))
-                .collect(),
-            set,
-            scratch: Scratch::default(),
-            outcome: Outcome::default(),
-        })
+        let first = is_regression.then_some(("set-up", REGRESSION_SET_UP));
+        let crs::Loaded { set, refused, of_responses } = crs::load(folder, first, &settings)?;
+        Ok(Self { set, refused, of_responses, scratch: Scratch::default(), outcome: Outcome::default() })
     }
 
     /// How many rules run.

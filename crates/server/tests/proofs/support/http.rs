@@ -42,6 +42,20 @@ impl Reply {
     }
 }
 
+/// Sends bytes as they are, on a connection of their own; returns what comes until the other end closes.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn exchange(port: u16, bytes: &[u8]) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(bytes)?;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received)?;
+    Ok(String::from_utf8_lossy(&received).into_owned())
+}
+
 /// A connection to a server.
 pub(crate) struct Connection(TcpStream);
 

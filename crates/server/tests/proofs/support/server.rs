@@ -57,12 +57,14 @@ pub(crate) struct Start {
     pub(crate) failpoint: Option<String>,
     /// The configuration file.
     pub(crate) config: Option<PathBuf>,
+    /// What the process writes into its own log, as `BARTIZAN_LOG` says it.
+    pub(crate) log: Option<&'static str>,
 }
 
 impl Start {
     /// On a data folder, with nothing special.
     pub(crate) fn on(data: &Path) -> Self {
-        Self { data: data.to_owned(), failpoint: None, config: None }
+        Self { data: data.to_owned(), failpoint: None, config: None, log: None }
     }
 
     /// Starts the server and waits until it serves.
@@ -104,6 +106,9 @@ impl Start {
         if let Some(failpoint) = &self.failpoint {
             command.env("BARTIZAN_FAILPOINT", failpoint);
         }
+        if let Some(log) = self.log {
+            command.env("BARTIZAN_LOG", log);
+        }
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }
@@ -138,7 +143,8 @@ fn read_ports(child: &mut Child) -> Receiver<u16> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in stdout.lines().map_while(Result::ok) {
-            let port = line.split_once("listening on http://127.0.0.1:").and_then(|(_, rest)| {
+            let address = line.strip_prefix("listening on ").and_then(|it| it.split_once("://127.0.0.1:"));
+            let port = address.and_then(|(_, rest)| {
                 rest.split(|it: char| !it.is_ascii_digit()).next().and_then(|it| it.parse().ok())
             });
             if let Some(port) = port {

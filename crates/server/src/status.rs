@@ -1,0 +1,79 @@
+//! The state that the console shows: of detection, the listener, the gateway and the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use console::status::{Raised, Status};
+use gateway::gateway::Gateway;
+use model::severity::Severity;
+use model::time::Timestamp;
+use pipeline::progress::Progress;
+
+use crate::http::service::InFlight;
+use crate::up::Loaded;
+
+/// Where the state that the console shows comes from.
+pub(crate) struct StatusParts {
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) snapshots: PathBuf,
+    pub(crate) started_at: Timestamp,
+    /// The gateway; `None` without one.
+    pub(crate) gateway: Option<Arc<Gateway>>,
+}
+
+/// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
+fn snapshot_age(folder: &Path) -> Option<Duration> {
+    let written = |it: std::fs::DirEntry| it.metadata().ok()?.modified().ok();
+    let newest = std::fs::read_dir(folder).ok()?.filter_map(|it| written(it.ok()?)).max()?;
+    newest.elapsed().ok()
+}
+
+fn status_of(counts: &gateway::gateway::Counts) -> console::status::Gateway {
+    console::status::Gateway {
+        requests: counts.requests.clone(),
+        uninspected: counts.uninspected,
+        queued: counts.queued,
+        spilled: counts.spilled,
+        lost: counts.lost,
+        upstreams_up: counts.upstreams_up,
+        upstreams_down: counts.upstreams_down,
+        decisions: counts.decisions,
+        inspections: counts.inspections,
+        inspection_time: counts.inspection_time,
+    }
+}
+
+/// Gathers it whenever it is asked for.
+pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource {
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway } = parts;
+    Arc::new(move || {
+        let done = progress.done().clone();
+        let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
+            rule: rule.clone(),
+            detector: detector.clone(),
+            severity: Severity::from_word(severity).unwrap_or(Severity::Medium),
+            count: *count,
+        });
+        Status {
+            started_at,
+            events_detected: done.events,
+            late: done.late,
+            ahead: done.ahead,
+            evicted_keys: done.evicted_keys,
+            rules_loaded: loaded.rules.load(Ordering::Relaxed),
+            rules_refused: loaded.refused.load(Ordering::Relaxed),
+            raised: raised.collect(),
+            trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
+            last_event_time: done.newest_event,
+            latency: done.latency.clone(),
+            snapshot_age: snapshot_age(&snapshots),
+            requests_in_flight: in_flight.load(Ordering::Relaxed),
+            matches: done.matches,
+            gateway: gateway.as_ref().map(|it| status_of(&it.counts())),
+        }
+    })
+}
