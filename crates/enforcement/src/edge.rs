@@ -52,8 +52,8 @@ impl Enforcement {
         clock: Clock,
         settings: Settings,
     ) -> Result<Arc<Self>, StoreError> {
-        Ok(Arc::new(Self {
-            board,
+        let edge = Arc::new(Self {
+            board: board.clone(),
             pullers: Pullers::open(store.clone())?,
             store,
             clock,
@@ -61,12 +61,14 @@ impl Enforcement {
             waiting: Semaphore::new(WAITING_MAX),
             making: Semaphore::new(MAKING_MAX),
             changed: watch::Sender::new(()),
-        }))
-    }
-
-    /// Says that decisions changed, to those who wait for it. Never blocks.
-    pub fn wake(&self) {
-        self.changed.send_replace(());
+        });
+        let told = Arc::downgrade(&edge);
+        board.listen(Arc::new(move || {
+            if let Some(edge) = told.upgrade() {
+                edge.changed.send_replace(());
+            }
+        }));
+        Ok(edge)
     }
 
     /// Who pulls.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// A decision as JSON: what it is, why, since when, until when, and the whole seconds that are left, rounded up.
 #[must_use]
-pub fn entry_json(entry: &Entry, now: Timestamp) -> Value {
+pub(crate) fn entry_json(entry: &Entry, now: Timestamp) -> Value {
     json!({
         "id": entry.id.0,
         "scope": entry.target.scope(),

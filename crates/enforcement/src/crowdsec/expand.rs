@@ -65,7 +65,7 @@ pub(crate) fn expand(changes: Changes, board: &Board, filter: &Filter, now: Time
         touched.extend(addresses(it).map(|address| (address, it.measure)));
     });
     // What is in one of the ranges needs a look, even when only its own decision changed.
-    let in_range: HashSet<IpAddr> = ranges_in_force.iter().flat_map(|it| addresses(it)).collect();
+    let in_range: HashSet<IpAddr> = ranges_in_force.iter().flat_map(addresses).collect();
     let single = |it: &Entry| it.target.network().and_then(Network::single);
     for entry in changes.added.iter().chain(&changes.removed) {
         if let Some(address) = single(entry).filter(|it| in_range.contains(it)) {
