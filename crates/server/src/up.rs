@@ -29,6 +29,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use web::route::Caller;
 
+use crate::bouncers::Bouncers;
 use crate::config::Config;
 use crate::core::{AdminKey, Core, admin_key_of_environment};
 use crate::failure::Failure;
@@ -65,6 +66,7 @@ pub(crate) struct Assembly {
     pub(crate) ingest: Arc<Ingest>,
     ingest_thread: thread::JoinHandle<()>,
     pub(crate) loaded: Arc<Loaded>,
+    pub(crate) bouncers: Arc<Bouncers>,
 }
 
 /// How many rules are in force, for the page.
@@ -115,6 +117,10 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     let auth = Arc::new(auth);
     let loaded = Arc::new(Loaded::default());
     let in_flight = InFlight::default();
+    // Behind a proxy that speaks TLS the browser does, too.
+    let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
+    let bouncers = Bouncers::new(&core, &auth, &ingest, config, &in_flight, is_tls).map_err(store_failed)?;
+    let bouncers = Arc::new(bouncers);
     let status = status_source(StatusParts {
         progress: core.progress.clone(),
         loaded: loaded.clone(),
@@ -122,6 +128,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
         snapshots: core.folder.snapshots(),
         started_at: now(),
         gateway,
+        enforcement: bouncers.edge.clone(),
     });
     let console = Console::new(
         core.store.clone(),
@@ -133,21 +140,22 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     );
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
+    // The changes of decisions come before one decision of that name.
+    routes.extend(enforcement::routes(&bouncers.edge));
     routes.extend(console::routes(console.clone()));
-    // Behind a proxy that speaks TLS the browser does, too.
-    let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
     routes.extend(own::routes(&Arc::new(Own {
         store: core.store.clone(),
         auth: auth.clone(),
         is_tls,
         log_tag: core.log.tag(),
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
+        bouncers: bouncers.clone(),
     })));
     routes.extend(except::routes(core.log.clone(), Selection::of(config)));
     routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
-    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded })
+    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, bouncers })
 }
 
 impl Assembly {
@@ -235,6 +243,11 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
                 return Err(failure);
             }
         };
+    // The board is complete by now: a bouncer that is turned away in its first second is gone for good.
+    if let Err(failure) = assembly.bouncers.arm(runtime.handle(), tls.clone(), stopping.clone()) {
+        assembly.finish();
+        return Err(failure);
+    }
     let stop_detecting = Arc::new(AtomicBool::new(false));
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
@@ -262,6 +275,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
+    let keeping = runtime.spawn(assembly.bouncers.clone().keep(stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
@@ -279,6 +293,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         if let Some(proxying) = proxying {
             let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }
+        let _ = tokio::time::timeout(DRAIN, keeping).await;
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
     readers.into_iter().chain(demo).for_each(|it| {
@@ -481,7 +496,7 @@ fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Ar
 }
 
 /// Prints each new alert in a line of its own.
-fn print_alerts(alerts: &[Alert]) {
+pub(crate) fn print_alerts(alerts: &[Alert]) {
     let mut out = std::io::stdout().lock();
     for alert in alerts {
         let line = format!(
@@ -534,6 +549,9 @@ fn greet(
     ));
     if let Some(url) = gateway_url {
         lines.push(format!("The gateway takes requests at {url}"));
+    }
+    if let Some(address) = assembly.bouncers.address() {
+        lines.push(format!("Bouncers pull decisions at {scheme}://{address}"));
     }
     lines.push(format!("listening on {url}"));
     let mut out = std::io::stdout().lock();

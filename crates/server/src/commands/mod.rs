@@ -1,9 +1,11 @@
 //! The commands, one file a subject, and the one place where they are told apart.
 
 pub(crate) mod alerts;
+pub(crate) mod bouncers;
 pub(crate) mod config;
 pub(crate) mod decisions;
 pub(crate) mod demo;
+pub(crate) mod enforce;
 pub(crate) mod except;
 pub(crate) mod flags;
 pub(crate) mod fsck;
@@ -37,6 +39,8 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
   except        hide what inspection found, where it found it; shows first what else that would hide
   decisions     who is kept out: list, add, remove, explain, go live
   never-block   who is never blocked
+  bouncers      who pulls decisions: when, how late, what it dropped
+  enforce       puts decisions into the nftables of this host
   export        all alerts as NDJSON or CSV
   quarantine    what could not be read: list, show, replay
   login-link    a link that opens the page in a browser, once
@@ -74,6 +78,8 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "why" => alerts::why(arguments),
         "except" => except::except(arguments),
         "decisions" => decisions::decisions(arguments),
+        "bouncers" => bouncers::bouncers(arguments),
+        "enforce" => enforce::enforce(arguments),
         "never-block" => decisions::never_block(arguments),
         "export" => alerts::export(arguments),
         "quarantine" => quarantine::quarantine(arguments),
