@@ -37,7 +37,8 @@ pub struct Enforcement {
     pub(crate) settings: Settings,
     pub(crate) waiting: Semaphore,
     making: Semaphore,
-    changed: watch::Sender<()>,
+    /// Told after each change; true once nobody is to wait any more.
+    changed: watch::Sender<bool>,
 }
 
 impl Enforcement {
@@ -60,15 +61,20 @@ impl Enforcement {
             settings,
             waiting: Semaphore::new(WAITING_MAX),
             making: Semaphore::new(MAKING_MAX),
-            changed: watch::Sender::new(()),
+            changed: watch::Sender::new(false),
         });
         let told = Arc::downgrade(&edge);
         board.listen(Arc::new(move || {
             if let Some(edge) = told.upgrade() {
-                edge.changed.send_replace(());
+                edge.changed.send_modify(|_| {});
             }
         }));
         Ok(edge)
+    }
+
+    /// Answers those who wait for a change, now and from now on: the process is about to end.
+    pub fn close(&self) {
+        self.changed.send_replace(true);
     }
 
     /// Who pulls.
@@ -81,7 +87,7 @@ impl Enforcement {
         (self.clock)()
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+    pub(crate) fn changes(&self) -> watch::Receiver<bool> {
         self.changed.subscribe()
     }
 

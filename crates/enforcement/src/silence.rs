@@ -115,3 +115,7 @@ fn alarm(silent: &Silent, epoch: u64, now: Timestamp) -> Alert {
         incarnation: epoch,
     }
 }
+
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod tests;

@@ -77,6 +77,9 @@ async fn wait_for_news(edge: &Arc<Enforcement>, after: Option<Cursor>, wait: Dur
         if !news.added.is_empty() || !news.removed.is_empty() {
             return;
         }
+        if *changed.borrow_and_update() {
+            return;
+        }
         let look = (tokio::time::Instant::now() + LOOK_EVERY).min(end);
         tokio::select! {
             // A sender that is gone means that everything ends.

@@ -116,6 +116,9 @@ impl Bouncers {
                 () = tokio::time::sleep(NOTE_EVERY) => false,
                 () = stopped(stop.clone()) => true,
             };
+            if is_over {
+                self.edge.close();
+            }
             let bouncers = self.clone();
             // One that panicked is tried again.
             let _ = tokio::task::spawn_blocking(move || bouncers.look()).await;
