@@ -12,7 +12,7 @@ use web::route::Request;
 
 use crate::crowdsec::half_blocked;
 use crate::edge::Enforcement;
-use crate::pullers::silence_of;
+use crate::pullers::{Kind, silence_of};
 
 /// Answers everybody who pulls.
 pub(crate) fn list(edge: &Arc<Enforcement>, request: &Request) -> Answer {
@@ -34,7 +34,9 @@ fn shown(
     now: Timestamp,
 ) -> Value {
     let silence = now.since(puller.last_at);
-    let is_silent = puller.kind != "crowdsec-live" && interval.is_some_and(|it| silence_of(it) < silence);
+    let is_regular = Kind::from_word(&puller.kind).is_some_and(Kind::is_regular);
+    let missed = edge.pullers.silence(puller.last_at, now);
+    let is_silent = is_regular && interval.is_some_and(|it| silence_of(it) < missed);
     let half_blocked = half_blocked(edge, &puller.agent, now);
     let warning = (0 < half_blocked).then(|| {
         format!(

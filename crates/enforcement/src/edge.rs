@@ -55,7 +55,7 @@ impl Enforcement {
     ) -> Result<Arc<Self>, StoreError> {
         let edge = Arc::new(Self {
             board: board.clone(),
-            pullers: Pullers::open(store.clone())?,
+            pullers: Pullers::open(store.clone(), clock())?,
             store,
             clock,
             settings,

@@ -117,6 +117,8 @@ struct State {
 /// Everybody who pulls.
 pub struct Pullers {
     store: Arc<dyn Store>,
+    /// Before this nobody could pull.
+    opened_at: Timestamp,
     states: Mutex<HashMap<Identity, State>>,
 }
 
@@ -126,7 +128,7 @@ impl Pullers {
     /// # Errors
     ///
     /// What the store says.
-    pub fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+    pub fn open(store: Arc<dyn Store>, now: Timestamp) -> Result<Self, StoreError> {
         let mut states = HashMap::new();
         for row in store.pullers()?.into_iter().take(PULLERS_MAX) {
             let Some(kind) = Kind::from_word(&row.kind) else { continue };
@@ -134,7 +136,7 @@ impl Pullers {
             let cursor = Some(Cursor { changed: row.changed, at: row.last_at });
             states.insert(identity, State { row, cursor, before: cursor, port: None, interval: None, is_noted: true });
         }
-        Ok(Self { store, states: Mutex::new(states) })
+        Ok(Self { store, opened_at: now, states: Mutex::new(states) })
     }
 
     /// From where to tell somebody who comes by a connection with this port.
@@ -181,6 +183,12 @@ impl Pullers {
         state.is_noted = false;
     }
 
+    /// How long somebody who pulled last at `last_at` could have pulled and did not.
+    #[must_use]
+    pub fn silence(&self, last_at: Timestamp, now: Timestamp) -> Duration {
+        now.since(last_at.max(self.opened_at))
+    }
+
     /// Everybody, by name, address and kind, each with its rhythm if it has one.
     #[must_use]
     pub fn all(&self) -> Vec<(Puller, Option<Duration>)> {
@@ -197,7 +205,7 @@ impl Pullers {
         let regular = states.iter().filter(|it| it.0.kind.is_regular());
         let silent = regular.filter_map(|(_, state)| {
             let interval = state.rhythm()?;
-            (silence_of(interval) < now.since(state.row.last_at))
+            (silence_of(interval) < self.silence(state.row.last_at, now))
                 .then(|| Silent { puller: state.row.clone(), interval })
         });
         silent.collect()

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use backends::store::decisions::Admission;
-use backends::store::{Handling, Lease, StoreError};
+use backends::store::decisions::{Admission, Puller};
+use backends::store::{AlertQuery, Handling, Lease, Store, StoreError};
 use hashbrown::HashMap;
 use model::alert::{Alert, AlertStatus};
 use model::entity::{Entity, EntityKind};
@@ -14,7 +14,7 @@ use model::time::Timestamp;
 use serde_json::json;
 
 use crate::edge::{Enforcement, in_words};
-use crate::pullers::Silent;
+use crate::pullers::{SILENCE_MIN, Silent};
 
 /// The rule of these alerts.
 pub const RULE: &str = "bartizan-bouncer-silent";
@@ -22,6 +22,8 @@ pub const RULE: &str = "bartizan-bouncer-silent";
 const WATCH: PartitionId = PartitionId(u32::MAX - 1);
 /// How many alarms may be open at once: more silent pullers than this have one cause.
 const OPEN_MAX: usize = 100;
+/// How many alarms of before the start are looked at, the newest.
+const READ_MAX: usize = 1000;
 /// Who closes them.
 const ACTOR: &str = "bouncers";
 
@@ -32,8 +34,8 @@ pub struct Watch(Mutex<State>);
 #[derive(Default)]
 struct State {
     lease: Option<Lease>,
-    /// The alarms that are open, by who they are about.
-    open: HashMap<(String, String, String), AlertId>,
+    /// The alarms that are open, by who they are about; `None` until those of before the start are read.
+    open: Option<HashMap<String, AlertId>>,
 }
 
 impl Watch {
@@ -47,37 +49,56 @@ impl Watch {
         let now = edge.now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = edge.pullers.silent(now);
-        let key = |it: &Silent| (it.puller.name.clone(), it.puller.address.clone(), it.puller.kind.clone());
-        let still: Vec<_> = silent.iter().map(key).collect();
-        let over: Vec<_> = state.open.keys().filter(|it| !still.contains(it)).cloned().collect();
-        for who in over {
-            let Some(id) = state.open.get(&who).copied() else { continue };
-            let note = format!("{} pulls again", who.0);
+        let State { lease, open } = &mut *state;
+        let open = match open {
+            Some(open) => open,
+            None => open.insert(alarms_of(edge.store.as_ref())?),
+        };
+        let pulls_again = edge.pullers.all().into_iter().map(|it| it.0).filter(|it| {
+            let is_silent = silent.iter().any(|silent| who(&silent.puller) == who(it));
+            !is_silent && edge.pullers.silence(it.last_at, now) < SILENCE_MIN
+        });
+        for puller in pulls_again {
+            let Some(id) = open.get(&who(&puller)).copied() else { continue };
+            let note = format!("{} pulls again", puller.name);
             let closed = Handling { status: AlertStatus::Closed, actor: ACTOR.to_owned(), note, at: now };
             edge.store.handle(id, &closed)?;
-            state.open.remove(&who);
+            open.remove(&who(&puller));
         }
-        let new: Vec<&Silent> = silent.iter().filter(|it| !state.open.contains_key(&key(it))).collect();
-        if new.is_empty() || OPEN_MAX <= state.open.len() {
+        let mut new: Vec<&Silent> = silent.iter().filter(|it| !open.contains_key(&who(&it.puller))).collect();
+        new.truncate(OPEN_MAX.saturating_sub(open.len()));
+        if new.is_empty() {
             return Ok(Vec::new());
         }
-        let lease = match state.lease {
+        let lease = match *lease {
             Some(lease) => lease,
-            None => *state.lease.insert(edge.store.acquire(WATCH)?),
+            None => *lease.insert(edge.store.acquire(WATCH)?),
         };
         let alerts: Vec<Alert> = new.iter().map(|it| alarm(it, lease.epoch, now)).collect();
         edge.store.admit(&Admission { lease, taken: &[], judged: &[], alarms: &alerts, audit: &[], now })?;
         for (silent, alert) in new.iter().zip(&alerts) {
-            state.open.insert(key(silent), alert.id);
+            open.insert(who(&silent.puller), alert.id);
         }
         Ok(alerts)
     }
 }
 
+/// Whom an alarm is about.
+fn who(puller: &Puller) -> String {
+    format!("{} at {} ({})", puller.name, puller.address, puller.kind)
+}
+
+/// The alarms that were open before the start.
+fn alarms_of(store: &dyn Store) -> Result<HashMap<String, AlertId>, StoreError> {
+    let query = AlertQuery { rule_id: Some(RULE.to_owned()), limit: READ_MAX, ..AlertQuery::default() };
+    let found = store.alerts(&query)?.into_iter().map(|it| it.alert);
+    Ok(found.filter(|it| it.status != AlertStatus::Closed).map(|it| (it.entity.value, it.id)).collect())
+}
+
 /// One alert for each silence: its beginning is in the id, so a later one is another.
 fn alarm(silent: &Silent, epoch: u64, now: Timestamp) -> Alert {
     let puller = &silent.puller;
-    let who = format!("{} at {} ({})", puller.name, puller.address, puller.kind);
+    let who = who(puller);
     let details = format!(
         "{who} pulled every {} and has not for {}. What it blocks may be out of date. `bartizan bouncers` shows all; \
          `bartizan bouncers forget NAME` forgets one that is gone for good.",

@@ -62,11 +62,29 @@ fn one_that_stops_is_missed_once_and_the_alarm_closes_when_it_comes_again() {
     bench.check(120 + 90, 0);
     bench.check(120 + 91, 1);
     bench.check(400, 0);
-    let alert = bench.watch.0.lock().unwrap().open.values().copied().next().unwrap();
+    let alert = bench.store.alerts(&AlertQuery { limit: 10, ..AlertQuery::default() }).unwrap()[0].alert.id;
     assert_eq!(bench.store.alert(alert).unwrap().unwrap().alert.status, AlertStatus::New);
-    bench.pull(Kind::Crowdsec);
+    // A start of ours is no reason to raise it again, nor to forget it.
+    let bench = Bench { watch: Watch::default(), ..bench };
     bench.check(401, 0);
+    bench.pull(Kind::Crowdsec);
+    bench.check(402, 0);
     assert_eq!(bench.store.alert(alert).unwrap().unwrap().alert.status, AlertStatus::Closed);
+}
+
+#[test]
+fn nobody_is_missed_for_the_time_in_which_we_were_away() {
+    let bench = Bench::new();
+    for pull in 0..=4 {
+        bench.at(pull);
+        bench.pull(Kind::Crowdsec);
+    }
+    bench.edge.pullers().note().unwrap();
+    bench.at(3600);
+    let edge = Enforcement::open(Arc::default(), bench.store.clone(), bench.edge.clock.clone(), bench.edge.settings);
+    let bench = Bench { edge: edge.unwrap(), ..bench };
+    bench.check(3660, 0);
+    bench.check(3661, 1);
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn bouncers_of(edge: &Enforcement) -> Vec<Bouncer> {
     for (puller, interval) in edge.pullers().all() {
         let age = now.since(puller.last_at);
         let is_regular = Kind::from_word(&puller.kind).is_some_and(Kind::is_regular);
-        let is_silent = is_regular && interval.is_some_and(|it| silence_of(it) < age);
+        let is_silent =
+            is_regular && interval.is_some_and(|it| silence_of(it) < edge.pullers().silence(puller.last_at, now));
         let lag = puller.lag_millis.map(Duration::from_millis);
         let key = (puller.name.clone(), puller.kind.clone());
         let found = Bouncer { name: puller.name, kind: puller.kind, age, lag, is_silent };
