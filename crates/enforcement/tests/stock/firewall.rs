@@ -8,7 +8,7 @@ use std::time::Duration;
 use decision::board::Board;
 use model::decision::{Decision, Ended};
 
-use crate::support::{Api, Client, ban, is_inside, now, run, wait_until};
+use crate::support::{Api, Client, ban, is_inside, now, run, wait_until, wait_within};
 
 const BOUNCER: &str = "crowdsec-firewall-bouncer";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -133,6 +133,11 @@ fn many_decisions_arrive_whole() {
     let api = Api::start(Arc::new(Board::default()));
     api.apply(&many);
     let mut bouncer = start(api.folder.path(), "one");
-    wait_until("all are in the set", || in_set() == count);
+    // The bouncer is the slower the larger its set is: 100,000 take it minutes.
+    wait_within(Duration::from_secs(900), "all are in the set", || {
+        // To list a large set takes the kernel from the bouncer.
+        std::thread::sleep(Duration::from_millis(count as u64 / 20));
+        in_set() == count
+    });
     assert!(bouncer.is_alive());
 }

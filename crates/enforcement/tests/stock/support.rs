@@ -31,7 +31,7 @@ const INSIDE: &str = "BARTIZAN_STOCK_INSIDE";
 /// The port of our API in the namespace: every namespace has all ports for itself.
 pub(crate) const PORT: u16 = 7071;
 /// How long a client may take for what it does at once on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs a test in a namespace of its own: this very program again, for the one test. Returns whether this is the process
 /// inside, which does the work.
@@ -68,10 +68,16 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
 
 /// Waits until `is_so`; says what was waited for when it never is.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, is_so);
+}
+
+/// The same with more patience.
+#[track_caller]
+pub(crate) fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(started.elapsed() < patience, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(50));
     }
 }

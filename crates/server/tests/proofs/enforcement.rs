@@ -23,7 +23,7 @@ const INSIDE: &str = "BARTIZAN_ENFORCEMENT_INSIDE";
 const ATTACKER: &str = "127.0.0.66";
 const NEIGHBOUR: &str = "127.0.0.67";
 /// How long something may take that is done at once on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const BOUNCER: &str = "crowdsec-firewall-bouncer";
 
 /// Runs a proof in a namespace of its own: this very program again, for the one proof. Returns whether this is the process
