@@ -3,15 +3,15 @@
 #![no_main]
 
 use backends::log::ReadBlock;
-use backends::log::embedded::frame::{HEAD_BYTES, Salt, check, salt_of, unpack};
+use backends::log::embedded::frame::{HEAD_BYTES, Salt, Unpacker, check, salt_of};
 use libfuzzer_sys::fuzz_target;
 use model::place::Position;
 
 fn read(bytes: &[u8]) {
     let _ = salt_of(bytes);
     let Some(head) = check(bytes, Salt::default()) else { return };
-    let Some(raw) = unpack(bytes, &head) else { return };
-    let block = ReadBlock::new(head.first, head.count, raw.into());
+    let Some(raw) = Unpacker::default().unpack(bytes, &head) else { return };
+    let block = ReadBlock::new(head.first, head.count, raw);
     let _ = block.records(Position::START).count();
 }
 

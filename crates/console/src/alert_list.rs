@@ -1,5 +1,6 @@
 //! The lists of alerts, `/alerts` and `/v1/alerts`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use web::route::{QueryParameter, Request};
 
 use crate::alerts::{alert_json, alert_superset_json};
 use crate::cursor;
-use crate::object::{array, page};
+use crate::object::{PAGE_BYTES_MAX, array, page};
 use crate::state::{Console, ReadError};
 
-/// How many alerts a list has at most.
+/// How many alerts a list has at most; fewer when they take [`PAGE_BYTES_MAX`].
 const LIMIT_MAX: usize = 1000;
 /// How far back `hours` may reach: a year.
 const HOURS_MAX: u64 = 8760;
@@ -109,23 +110,37 @@ pub(crate) async fn list(state: Arc<Console>, request: Request, list: List) -> A
     let is_kept = wanted.created_from.is_none() && request.query.len() <= KEPT_QUERY_MAX;
     let limit = wanted.limit;
     wanted.limit += 1;
-    let read = state.read(move |state| {
-        let mut alerts = state.store.alerts(&wanted)?;
-        let has_more = limit < alerts.len();
-        alerts.truncate(limit);
-        let last = alerts.last().filter(|_| has_more).map(|it| &it.alert);
-        let next = last.map(|it| cursor::of_alert(AlertCursor { last_seen: it.last_seen, id: it.id }));
-        let form = if list == List::Bare { alert_superset_json } else { alert_json };
-        Ok((alerts.iter().map(form).collect::<Vec<_>>(), next))
-    });
-    let answer = match read.await {
-        Ok((items, next)) => answer_of(list, &query, &items, next.as_deref()),
+    let (answer, room) = match state.read_list(move |state| collect(state, list, &wanted, limit)).await {
+        Ok(((items, next), room)) => (answer_of(list, &query, &items, next.as_deref()), room),
         Err(error) => return list.unread(&error),
     };
     if is_kept {
         state.cache.put(key, generation, &answer);
     }
-    answer
+    Answer { body: room.hold(answer.body), ..answer }
+}
+
+/// Reads alerts until there are `limit`, or the page is full; with them where to go on, if there are more.
+fn collect(
+    state: &Console,
+    list: List,
+    wanted: &AlertQuery,
+    limit: usize,
+) -> Result<(Vec<String>, Option<String>), ReadError> {
+    let form = if list == List::Bare { alert_superset_json } else { alert_json };
+    let (mut items, mut bytes, mut last, mut has_more) = (Vec::new(), 0, None, false);
+    state.store.list(wanted, &mut |it| {
+        has_more = limit <= items.len() || PAGE_BYTES_MAX <= bytes;
+        if has_more {
+            return ControlFlow::Break(());
+        }
+        let item = form(&it);
+        bytes += item.len();
+        items.push(item);
+        last = Some(AlertCursor { last_seen: it.alert.last_seen, id: it.alert.id });
+        ControlFlow::Continue(())
+    })?;
+    Ok((items, last.filter(|_| has_more).map(cursor::of_alert)))
 }
 
 fn answer_of(list: List, query: &Query, items: &[String], next: Option<&str>) -> Answer {

@@ -16,7 +16,7 @@ use web::route::{QueryParameter, Request};
 
 use crate::alert_list::{read_limit, read_time};
 use crate::cursor;
-use crate::object::page;
+use crate::object::{PAGE_BYTES_MAX, page};
 use crate::state::{Console, ReadError};
 
 /// How many events a page has at most.
@@ -27,8 +27,6 @@ const LIMIT: usize = 100;
 const FETCH_MAX: usize = 100;
 /// How often the log is asked for one page; then the page is short, or empty, and says where to go on.
 const FETCHES_MAX: usize = 20;
-/// Where a page ends though it may have more events, in bytes: events may be a quarter of a mebibyte each.
-const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// The parameters of the search.
 pub(crate) const PARAMETERS: &[QueryParameter] = &[
@@ -49,10 +47,10 @@ pub(crate) async fn list(state: Arc<Console>, request: Request) -> Answer {
         Ok(search) => search,
         Err(bad) => return Answer::bad_parameter(&bad),
     };
-    match state.search(move |state| collect(state, search)).await {
-        Ok((items, next)) => {
+    match state.search_list(move |state| collect(state, search)).await {
+        Ok(((items, next), room)) => {
             let next = next.map(cursor::of_event);
-            Answer::new(StatusCode::OK, JSON, page(&items, next.as_deref()))
+            Answer::new(StatusCode::OK, JSON, room.hold(page(&items, next.as_deref()).into()))
         }
         Err(error) => error.problem(),
     }

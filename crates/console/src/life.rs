@@ -66,7 +66,10 @@ pub(crate) async fn change(state: Arc<Console>, request: Request) -> Answer {
             Meant::None => return Ok(unknown()),
             Meant::Several => return Ok(several()),
         };
-        match store.handle(id, &handling)? {
+        let closes = handling.status == AlertStatus::Closed;
+        let closed = if closes { store.alert(id)? } else { None };
+        let messages = closed.map(|it| state.closed_messages(&it.alert, handling.at)).unwrap_or_default();
+        match store.handle_and_post(id, &handling, &messages)? {
             Handled::Changed | Handled::Unchanged => Ok(shown(store, id)?),
             Handled::Unknown => Ok(unknown()),
         }

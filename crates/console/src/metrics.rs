@@ -18,7 +18,7 @@ use web::answer::Answer;
 use web::route::Request;
 
 use crate::state::{Console, ReadError};
-use crate::status::{Raised, Status};
+use crate::status::{Deliveries, Raised, Status};
 
 /// The media type. Source: Prometheus, "Exposition formats".
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -41,6 +41,7 @@ struct Measured {
     queue: (usize, usize),
     queued: BTreeMap<String, Queued>,
     log_bytes: u64,
+    store_bytes: Option<u64>,
     damage: Damage,
     resident_bytes: Option<u64>,
     now: Timestamp,
@@ -61,6 +62,7 @@ fn measure(state: &Console) -> Measured {
         queue: state.ingest.depth(),
         queued: state.ingest.queued(),
         log_bytes: state.log.size_bytes(),
+        store_bytes: state.store.size_bytes().ok(),
         damage: state.log.damage(),
         resident_bytes: resident_bytes(),
         now: Console::now(),
@@ -83,6 +85,7 @@ fn text_of(measured: &Measured) -> String {
     if let Some(it) = &measured.status.gateway {
         gateway::write(&mut page, it);
     }
+    deliveries(&mut page, &measured.status.deliveries);
     rtg(&mut page, measured);
     bouncers(&mut page, &measured.status);
     process(&mut page, measured);
@@ -102,6 +105,9 @@ fn intake(page: &mut Exposition, measured: &Measured) {
     page.single("bartizan_ingest_queue_bytes", "gauge", "Bytes that wait to be written.", measured.queue.1);
     waiting(page, measured);
     page.single("bartizan_log_size_bytes", "gauge", "The size of the log.", measured.log_bytes);
+    if let Some(bytes) = measured.store_bytes {
+        page.single("bartizan_store_size_bytes", "gauge", "The size of the store.", bytes);
+    }
     let damaged = "Places of the log that cannot be read.";
     page.single("bartizan_log_damaged_places", "gauge", damaged, measured.damage.damaged_places);
 }
@@ -162,6 +168,32 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     page.family("bartizan_rule_matches_total", "counter", "Events that matched a rule.");
     for (rule, count) in summed(status.matches.iter().map(|(rule, count)| (label_of_rule(rule), *count))) {
         page.sample("bartizan_rule_matches_total", &[("rule", &rule)], count);
+    }
+}
+
+/// What became of messages. Destinations are named by the operator, and there is a bounded number of them.
+fn deliveries(page: &mut Exposition, deliveries: &[Deliveries]) {
+    type Read = fn(&Deliveries) -> f64;
+    let families: [(&str, &str, &str, Read); 8] = [
+        ("waiting", "gauge", "Messages that wait.", |it| it.waiting as f64),
+        ("oldest_seconds", "gauge", "How long the oldest message waits.", |it| {
+            it.oldest.unwrap_or_default().as_secs_f64()
+        }),
+        ("dead_letters", "gauge", "Messages that are not tried again by themselves.", |it| it.dead as f64),
+        ("delivered_total", "counter", "Messages that have arrived.", |it| it.delivered as f64),
+        ("failed_attempts_total", "counter", "Attempts that failed and are repeated.", |it| it.failed as f64),
+        ("refused_total", "counter", "Messages that were refused for good.", |it| it.refused as f64),
+        ("repeated_total", "counter", "Messages sent that may have arrived before.", |it| it.repeated as f64),
+        ("breaker_open", "gauge", "Whether a destination is left alone for a while.", |it| {
+            f64::from(u8::from(it.is_open))
+        }),
+    ];
+    for (name, kind, help, read) in families {
+        let name = format!("bartizan_notify_{name}");
+        page.family(&name, kind, help);
+        for it in deliveries {
+            page.sample(&name, &[("destination", &it.destination)], read(it));
+        }
     }
 }
 
@@ -351,6 +383,7 @@ mod tests {
             queue: (1, 2),
             queued,
             log_bytes: 3,
+            store_bytes: Some(5),
             damage,
             resident_bytes: Some(4096),
             now: Timestamp(10_000_000_000),

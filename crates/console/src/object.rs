@@ -4,6 +4,9 @@ use std::fmt::{Display, Write};
 
 use model::json::push_text;
 
+/// Where a page ends though there is more, in bytes: events may be a quarter of a mebibyte each.
+pub(crate) const PAGE_BYTES_MAX: usize = 8 << 20;
+
 /// One object in the making.
 #[derive(Debug)]
 pub(crate) struct ObjectWriter(String);

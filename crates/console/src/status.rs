@@ -41,6 +41,8 @@ pub struct Status {
     pub gateway: Option<Gateway>,
     /// Who pulls decisions.
     pub bouncers: Vec<Bouncer>,
+    /// What became of messages, by destination.
+    pub deliveries: Vec<Deliveries>,
 }
 
 /// The state of the gateway, at one moment; counts are since the process began.
@@ -81,6 +83,29 @@ pub struct Bouncer {
     pub lag: Option<Duration>,
     /// Whether it missed several of its pulls.
     pub is_silent: bool,
+}
+
+/// What became of the messages to a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// The destination's name.
+    pub destination: String,
+    /// How many wait.
+    pub waiting: u64,
+    /// How long the oldest of them waits.
+    pub oldest: Option<Duration>,
+    /// How many dead letters there are.
+    pub dead: u64,
+    /// How many have arrived since the process began.
+    pub delivered: u64,
+    /// How many attempts failed and were to be repeated, since then.
+    pub failed: u64,
+    /// How many were refused for good, since then.
+    pub refused: u64,
+    /// How many were sent although they may have arrived before, since then.
+    pub repeated: u64,
+    /// Whether nothing is sent for a while because too much failed.
+    pub is_open: bool,
 }
 
 /// How many alerts of one rule and severity were raised.

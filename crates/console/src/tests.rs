@@ -1,5 +1,6 @@
 //! Every route, called on a real store and a real log: what it answers is what it declares.
 
+mod bounds;
 mod hostile;
 
 use std::collections::BTreeSet;

@@ -120,6 +120,14 @@ pub struct Alert {
     pub incarnation: u64,
 }
 
+impl Alert {
+    /// Whether it tells of the installation at a time of its own clock, and not of events: what no replay finds again.
+    #[must_use]
+    pub fn is_of_installation(&self) -> bool {
+        self.evidence.is_empty() && self.rule_id.starts_with("bartizan-")
+    }
+}
+
 impl AlertId {
     /// Derives the id of what `rule` in `version` found on `key` in the bucket that starts at `window_start`.
     #[must_use]

@@ -6,9 +6,13 @@ use std::fmt::Display;
 
 use model::event::{EventView, Original, TextField};
 use model::json::push_text;
+use model::limits::{ALERT_EVENT_BYTES_MAX, ALERT_VALUE_BYTES_MAX, shortened};
 
 /// How many characters of an original stand for the message of an event that has none.
 const MESSAGE_CHARS_MAX: usize = 2000;
+/// How much of a message the short form shows, in bytes of JSON: with its other members it stays within
+/// [`ALERT_EVENT_BYTES_MAX`].
+const MESSAGE_BYTES_MAX: usize = ALERT_EVENT_BYTES_MAX - 4 * ALERT_VALUE_BYTES_MAX;
 
 /// The text fields of `GET /v1/events/{id}` between the log source and the receipt.
 const TEXTS: [(&str, TextField); 11] = [
@@ -82,16 +86,19 @@ pub fn event_json(view: &EventView<'_>) -> String {
 
 /// Writes an event in the short form of `GET /alerts`: `timestamp`, `source`, `ip`, `message`, `user`, `severity`.
 ///
-/// What the event does not have is `null`; its message is then the original, shortened to 2,000 characters.
+/// What the event does not have is `null`; its message is then the original, shortened to 2,000 characters. All of it
+/// takes at most [`ALERT_EVENT_BYTES_MAX`]: longer texts are cut and end in `…`.
 #[must_use]
 pub fn event001(view: &EventView<'_>) -> String {
     let mut object = ObjectWriter::new();
     object.text("timestamp", &view.time.to_string());
-    object.text("source", view.text(TextField::Source).unwrap_or_default());
+    let value = |field| view.text(field).map(|it| shortened(it, ALERT_VALUE_BYTES_MAX));
+    object.text("source", value(TextField::Source).as_deref().unwrap_or_default());
     object.option("ip", view.client_ip.map(|it| it.to_string()).as_deref());
-    object.text("message", view.text(TextField::Message).unwrap_or_else(|| shortened_original(view)));
-    object.option("user", view.text(TextField::User));
-    object.option("severity", view.text(TextField::SourceSeverity));
+    let message = view.text(TextField::Message).unwrap_or_else(|| shortened_original(view));
+    object.text("message", &shortened(message, MESSAGE_BYTES_MAX));
+    object.option("user", value(TextField::User).as_deref());
+    object.option("severity", value(TextField::SourceSeverity).as_deref());
     object.end()
 }
 
@@ -250,6 +257,17 @@ mod tests {
         let bytes = written(&format!("{head}{}\"}}", "ü".repeat(3000)));
         let json = event001(&EventView::of(&bytes).unwrap());
         assert!(json.contains(&"ü".repeat(2000 - head.len())) && !json.contains(&"ü".repeat(2001 - head.len())));
+    }
+
+    #[test]
+    fn the_short_form_is_never_longer_than_what_an_alert_stores() {
+        for text in ["x".repeat(60_000), "\\u0001".repeat(9_000), "ü".repeat(30_000)] {
+            let names = ["source", "message", "user", "severity"].map(|it| format!("\"{it}\":\"{text}\""));
+            let json = event001(&EventView::of(&written(&format!("{{{}}}", names.join(",")))).unwrap());
+            assert!((8 << 10..=ALERT_EVENT_BYTES_MAX).contains(&json.len()), "{}", json.len());
+            let back: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert!(back["message"].as_str().unwrap().ends_with('…'));
+        }
     }
 
     proptest! {

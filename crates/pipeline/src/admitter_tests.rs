@@ -189,6 +189,9 @@ fn an_import_of_many_is_in_force_with_its_numbers() {
 fn who_has_lost_the_lead_decides_nothing_more() {
     let bench = Bench::new();
     let (old, new) = (bench.open(), bench.open());
+    for admitter in [&old, &new] {
+        assert_eq!(standing(&decide(admitter, "203.0.113.6", Origin::Manual)), Some(Standing::InForce));
+    }
     let refused = old.decide(vec![proposal("203.0.113.7", Origin::Manual)]);
     assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
     assert!(!is_blocked(&old, "203.0.113.7"));

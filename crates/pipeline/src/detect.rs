@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use backends::failpoint;
 use backends::log::{Block, Log, LogError, RecordKind};
+use backends::store::outbox::OutboxRow;
 use backends::store::{Commit, Lease, Store, StoreError};
 use decision::clients::Clients;
 use detection::engine::{AlertChange, Engine};
@@ -70,6 +71,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 pub type RulesByDigest = Arc<dyn Fn(&str) -> Option<Arc<Rules>> + Send + Sync>;
 /// Is told of new alerts, once they are visible to every reader.
 pub type OnRaised = Arc<dyn Fn(&[Alert]) + Send + Sync>;
+/// Says which messages tell of a new alert; they are stored with it, in one transaction.
+pub type Announce = Arc<dyn Fn(&Alert) -> Vec<OutboxRow> + Send + Sync>;
 
 /// What the detect loop works with.
 #[derive(Clone)]
@@ -94,6 +97,8 @@ pub struct DetectParts {
     pub actions: Arc<Actions>,
     /// Is told of new alerts.
     pub on_raised: OnRaised,
+    /// Who is told of a new alert.
+    pub announce: Announce,
 }
 
 /// Why the loop ended.
@@ -432,6 +437,9 @@ impl Detector {
         let rules = self.engine.rules().clone();
         let alerts: Vec<Alert> = changes.iter().map(|it| self.hydrator.alert(it, &rules)).collect();
         let proposals = self.parts.actions.proposals(&alerts, &changes, &rules.digest, &mut self.hydrator.events);
+        // The store leaves out what tells of an alert that was there before.
+        let new = changes.iter().zip(&alerts).filter(|it| it.0.is_new).map(|it| it.1);
+        let outbox: Vec<OutboxRow> = new.flat_map(|it| (self.parts.announce)(it)).collect();
         let commit_now = now();
         if !proposals.is_empty() {
             self.parts.progress.done().clients = self.clients.estimate(minute_of(commit_now));
@@ -439,8 +447,14 @@ impl Detector {
         failpoint::visit("detect.before_commit");
         let mut pause = RETRY.0;
         let committed = loop {
-            let commit =
-                Commit { lease: self.lease, to, alerts: &alerts, outbox: &[], proposals: &proposals, now: commit_now };
+            let commit = Commit {
+                lease: self.lease,
+                to,
+                alerts: &alerts,
+                outbox: &outbox,
+                proposals: &proposals,
+                now: commit_now,
+            };
             match self.parts.store.commit(&commit) {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() => {

@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use crate::config::{Config, CrowdsecConfig};
 use crate::core::Core;
 use crate::failure::Failure;
+use crate::greeting::print_alerts;
 use crate::http::auth::Auth;
 use crate::http::listener::{Stop, serve, stopped};
 use crate::http::service::{InFlight, Manners, Service};
 use crate::http::tls::Certificates;
-use crate::up::print_alerts;
 
 /// How often it is written who pulled.
 const NOTE_EVERY: Duration = Duration::from_secs(3);

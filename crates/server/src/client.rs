@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::listener::owner_path;
+use crate::terminal;
 use crate::up::{Assembly, assemble};
 
 /// How long a server may take to answer a command.
@@ -53,17 +54,29 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Fails unless it is a success: bad parameters are bad usage, everything else a failure.
+    /// Fails unless it is a success: bad parameters are bad usage, everything else a failure. The sentence names the fields
+    /// that are at fault.
     pub(crate) fn expect_success(self) -> Result<Self, Failure> {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
-        let detail = self.json()["detail"].as_str().unwrap_or("the server answered with an error").to_owned();
+        let detail = detail_of(&self.json());
         Err(match self.status {
             400 => Failure::usage(detail),
             _ => Failure::failed(detail),
         })
     }
+}
+
+/// What a problem says, with its fields.
+fn detail_of(problem: &serde_json::Value) -> String {
+    let mut detail = problem["detail"].as_str().unwrap_or("the server answered with an error").to_owned();
+    for fault in problem["errors"].as_array().into_iter().flatten() {
+        let text = |name: &str| terminal::line(fault[name].as_str().unwrap_or_default());
+        let name = if text("field").is_empty() { String::new() } else { format!("`{}` ", text("field")) };
+        detail.push_str(&format!("; {name}{}", text("message")));
+    }
+    detail
 }
 
 impl Client {
@@ -77,7 +90,9 @@ impl Client {
         let core = Core::open(data, config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
-        let assembly = assemble(core, config, None)?;
+        // A secret that is not at hand must keep nobody from reading alerts.
+        let notifier = config.notify.notifier().or_else(|_| config.notify.nobody())?;
+        let assembly = assemble(core, config, None, notifier)?;
         Ok(Self::Local(Box::new(Local { assembly, runtime })))
     }
 
@@ -238,4 +253,21 @@ impl Received {
 
 fn cut_off() -> Failure {
     Failure::failed("the answer of the server was cut off; what was written is not the whole")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_is_told_with_its_fields() {
+        let problem = json!({"detail": "the body will not do", "errors": [
+            {"field": "note", "message": "must have at most 2000 characters"}, {"field": "", "message": "must be an object"}]});
+        let expected = "the body will not do; `note` must have at most 2000 characters; must be an object";
+        assert_eq!(detail_of(&problem), expected);
+        assert_eq!(detail_of(&json!({"detail": "no"})), "no");
+        assert_eq!(detail_of(&json!(null)), "the server answered with an error");
+    }
 }

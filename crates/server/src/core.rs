@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use backends::log::Log;
 use backends::log::embedded::{EmbeddedLog, files};
+use backends::log::{Damage, Log};
 use backends::store::sqlite::SqliteStore;
 use backends::store::{Key, Scope, Store};
 use model::place::PartitionId;
@@ -52,51 +52,33 @@ fn unusable(path: &Path, error: &dyn std::error::Error) -> Failure {
     Failure::unusable(format!("the data folder `{}` cannot be used: {}", path.display(), chain(error)))
 }
 
+fn tell_damage(damage: &Damage) {
+    if 0 < damage.torn_bytes {
+        tracing::info!(
+            torn_bytes = damage.torn_bytes,
+            "Cut what a crash had half written; nothing that detection had read was in it"
+        );
+    }
+    if !damage.is_healthy() {
+        tracing::error!(places = damage.damaged_places, records_lost = damage.records_lost, findings = ?damage.findings, "The log is damaged; `bartizan fsck` tells more");
+    }
+}
+
 impl Core {
     /// Holds the folder and opens what is in it.
     pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, Failure> {
         let folder = Folder::hold(path)?;
-        let files = Arc::new(files::Folder::new(folder.events()));
-        let log = EmbeddedLog::open(files, config.log).map_err(|it| unusable(path, &it))?;
-        let damage = log.damage();
-        if 0 < damage.torn_bytes {
-            tracing::info!(
-                torn_bytes = damage.torn_bytes,
-                "Cut what a crash had half written; nothing acknowledged was in it"
-            );
-        }
-        if !damage.is_healthy() {
-            tracing::error!(places = damage.damaged_places, records_lost = damage.records_lost, findings = ?damage.findings, "The log is damaged; `bartizan fsck` tells more");
-        }
         let store = SqliteStore::open(&folder.store()).map_err(|it| unusable(path, &it))?;
+        let position = store.position(PartitionId(0)).map_err(|it| unusable(path, &it))?;
+        let files = Arc::new(files::Folder::new(folder.events()));
+        let log = EmbeddedLog::open_synced(files, config.log, position).map_err(|it| unusable(path, &it))?;
+        tell_damage(&log.damage());
         let log: Arc<dyn Log> = Arc::new(log);
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
         let (store, progress): (Arc<dyn Store>, _) = (Arc::new(store), Arc::<Progress>::default());
         let admitter = open_admitter(&store, &progress, &config.decisions).map_err(|it| unusable(path, &it))?;
         let ledger = Arc::new(Ledger::new(book));
-        let core = Self { folder, log, store, ledger, progress, admitter: Arc::new(admitter) };
-        core.check_positions()?;
-        Ok(core)
-    }
-
-    /// A log that ends before the position of the store has lost its newest records, and their numbers are given again
-    /// to what is appended next. So the position is set back to the end of the log: otherwise detection would wait
-    /// until the log is as long as before, and pass over everything until then.
-    fn check_positions(&self) -> Result<(), Failure> {
-        let partition = PartitionId(0);
-        let position = self.store.position(partition).map_err(|it| unusable(self.folder.path(), &it))?;
-        let end = self.log.end(partition);
-        if end < position {
-            tracing::error!(
-                records_lost = position.0 - end.0,
-                "The newest records of the log are lost; detection goes on at its end"
-            );
-            let lease = self.store.acquire(partition).map_err(|it| unusable(self.folder.path(), &it))?;
-            let commit =
-                backends::store::Commit { lease, to: end, alerts: &[], outbox: &[], proposals: &[], now: now() };
-            self.store.commit(&commit).map_err(|it| unusable(self.folder.path(), &it))?;
-        }
-        Ok(())
+        Ok(Self { folder, log, store, ledger, progress, admitter: Arc::new(admitter) })
     }
 
     /// Makes sure that there is an admin key.
@@ -111,11 +93,19 @@ impl Core {
             last_used_at: None,
         };
         let failed = |error: backends::store::StoreError| unusable(self.folder.path(), &error);
+        let known = self.store.keys().map_err(failed)?;
         if let Some(secret) = environment {
-            self.store.put_key(&key(secret)).map_err(failed)?;
+            let wanted = key(secret);
+            let is_same = |it: &Key| {
+                (&it.name, it.scope, it.digest, it.expires_at) == (&wanted.name, wanted.scope, wanted.digest, None)
+            };
+            // One that is there already needs no room on a disk that may be full.
+            if !known.iter().any(is_same) {
+                self.store.put_key(&wanted).map_err(failed)?;
+            }
             return Ok(AdminKey::OfEnvironment);
         }
-        if self.store.keys().map_err(failed)?.iter().any(|it| it.scope == Scope::Admin) {
+        if known.iter().any(|it| it.scope == Scope::Admin) {
             return Ok(AdminKey::Known);
         }
         let secret = format!("bz_{}", random_secret().map_err(|it| Failure::failed(it.to_string()))?);

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
 
 use crate::failure::Failure;
 
 /// The socket over which commands talk to the server that holds the folder.
 pub(crate) const SOCKET: &str = "control.sock";
+
+/// How much room is kept in the file `reserve`, in bytes: a start writes some pages of the store and a few small files.
+const RESERVE_BYTES: u64 = 1 << 20;
 
 /// A data folder that this process holds.
 pub(crate) struct Folder {
@@ -53,7 +56,35 @@ impl Folder {
         let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         // Who wrote here before may have had other habits.
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-        Ok(Self { path: path.to_owned(), lock })
+        let folder = Self { path: path.to_owned(), lock };
+        folder.give_reserve();
+        Ok(folder)
+    }
+
+    /// Gives the reserve back to a disk that is full, so that the start has the room that it cannot do without.
+    fn give_reserve(&self) {
+        let room = statvfs(&self.path).map(|it| it.f_bavail.saturating_mul(it.f_frsize));
+        if room.is_ok_and(|it| it < RESERVE_BYTES) && fs::remove_file(self.reserve()).is_ok() {
+            tracing::warn!("The disk of the data folder is full; the room that was kept for a start is used now");
+        }
+    }
+
+    /// Keeps room for the next start, if there is room to keep.
+    pub(crate) fn keep_reserve(&self) {
+        let path = self.reserve();
+        if path.exists() {
+            return;
+        }
+        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let is_kept = made.is_ok_and(|it| fallocate(&it, FallocateFlags::empty(), 0, RESERVE_BYTES).is_ok());
+        if !is_kept {
+            // It is tried again.
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
     }
 
     /// Whether a process holds the folder; a folder that is not there cannot be used.
@@ -101,7 +132,7 @@ impl Folder {
         File::open(&self.path).map_err(|it| unusable(&self.path, &it))
     }
 
-    /// Writes a file that only we can read, whole or not at all.
+    /// Writes a file that only we can read, whole or not at all; nothing stays behind when it fails.
     pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
         let temporary = path.with_extension("tmp");
         let write = || {
@@ -111,6 +142,41 @@ impl Folder {
             file.sync_all()?;
             fs::rename(&temporary, path)
         };
-        write().map_err(|it| unusable(path, &it))
+        write().map_err(|it| {
+            let _ = fs::remove_file(&temporary);
+            unusable(path, &it)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_the_next_start_is_kept_and_given_back() {
+        let parent = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = parent.path().join("data");
+        let folder = Folder::hold(&path).expect("nobody holds it");
+        for _ in 0..2 {
+            folder.keep_reserve();
+            assert_eq!(fs::metadata(path.join("reserve")).expect("it is there").len(), RESERVE_BYTES);
+        }
+        drop(folder);
+        // There is room on the disk, so it stays.
+        drop(Folder::hold(&path).expect("nobody holds it"));
+        assert!(path.join("reserve").exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        // A folder of that name cannot be replaced by a file.
+        let path = folder.path().join("url");
+        fs::create_dir(&path).expect("it is ours");
+        assert!(Folder::write_private(&path, "x").is_err());
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).expect("it is ours").flatten().map(|it| it.file_name()).collect();
+        assert_eq!(left, ["url"]);
     }
 }

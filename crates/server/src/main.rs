@@ -11,6 +11,7 @@ mod exceptions;
 mod failure;
 mod folder;
 mod follow;
+mod greeting;
 mod history;
 mod http;
 mod own_addresses;

@@ -14,6 +14,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 use pipeline::progress::Progress;
 
+use crate::http::deliveries::Deliveries;
 use crate::http::service::InFlight;
 use crate::up::Loaded;
 
@@ -27,6 +28,7 @@ pub(crate) struct StatusParts {
     /// The gateway; `None` without one.
     pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) enforcement: Arc<Enforcement>,
+    pub(crate) deliveries: Arc<Deliveries>,
 }
 
 /// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
@@ -73,7 +75,7 @@ fn bouncers_of(edge: &Enforcement) -> Vec<Bouncer> {
 
 /// Gathers it whenever it is asked for.
 pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, enforcement } = parts;
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, enforcement, deliveries } = parts;
     Arc::new(move || {
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
@@ -98,6 +100,7 @@ pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource 
             snapshot_age: snapshot_age(&snapshots),
             requests_in_flight: in_flight.load(Ordering::Relaxed),
             matches: done.matches,
+            deliveries: deliveries.shown(),
             gateway: gateway.as_ref().map(|it| status_of(&it.counts())),
         }
     })

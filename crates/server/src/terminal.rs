@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use model::decision::{Decision, Standing};
+use model::time::Timestamp;
 
 use crate::failure::Failure;
 
@@ -55,12 +56,22 @@ pub(crate) fn print_decisions(decisions: &[Decision]) {
     let _ = out.flush();
 }
 
+/// A time without the fraction of its second, for people.
+pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp(time.0 - time.0.rem_euclid(1_000_000_000))
+}
+
+/// The same for a time that is text; what is none stays as it is.
+pub(crate) fn shown_time(text: &str) -> String {
+    Timestamp::from_rfc3339(text).map_or_else(|| line(text), |it| whole_seconds(it).to_string())
+}
+
 fn decision_line(decision: &Decision) -> String {
     let (measure, target) = (decision.measure.as_str(), line(&decision.target.to_string()));
     if let Some(ended) = &decision.ended {
         return format!("[DECISION] {measure} of {target} ended by {}", line(&ended.actor));
     }
-    let (until, reason) = (decision.expires_at, line(&decision.reason));
+    let (until, reason) = (whole_seconds(decision.expires_at), line(&decision.reason));
     match decision.standing {
         Standing::InForce => format!("[DECISION] {measure} {target} until {until}: {reason}"),
         Standing::DryRun => format!("[DECISION] dry run: would {measure} {target} until {until}: {reason}"),
@@ -74,14 +85,31 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Lays rows out in columns; the last column is as wide as it likes.
+/// The widest cell of a table, in characters: an id, a time and an address fit. One long value would pad every row.
+const CELL_CHARS_MAX: usize = 48;
+/// The widest cell of the last column, in characters; nothing is padded behind it.
+const LAST_CELL_CHARS_MAX: usize = 400;
+
+/// Shortens `text` to at most `chars_max` characters; what is cut ends in `…`.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    if text.chars().nth(chars_max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Lays rows out in columns; long cells are cut, JSON has them whole.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let last = head.len().saturating_sub(1);
+    let cell =
+        |(column, text): (usize, &String)| cut(text, if column == last { LAST_CELL_CHARS_MAX } else { CELL_CHARS_MAX });
+    let rows: Vec<Vec<String>> = rows.iter().map(|it| it.iter().enumerate().map(cell).collect()).collect();
     let width =
         |column: usize| rows.iter().map(|it| it[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut out = String::new();
     let head: Vec<String> = head.iter().map(|it| (*it).to_owned()).collect();
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(&head).chain(&rows) {
         for (column, cell) in row.iter().enumerate() {
             let is_last = column + 1 == row.len();
             out.push_str(cell);
@@ -109,6 +137,18 @@ mod tests {
     #[test]
     fn one_thing_is_not_many() {
         assert_eq!([0, 1, 2].map(|it| counted(it, "alert")), ["0 alerts", "1 alert", "2 alerts"]);
+    }
+
+    #[test]
+    fn a_long_cell_is_cut_and_pads_no_other_row() {
+        let rows = vec![vec!["u".repeat(60_000), "r".repeat(60_000)], vec!["short".to_owned(), "c".to_owned()]];
+        let shown = table(&["X", "Y"], &rows);
+        let lengths: Vec<usize> = shown.lines().map(|it| it.chars().count()).collect();
+        assert_eq!(lengths, [51, 50 + 400, 51]);
+        assert!(shown.contains("uuu…  rrr"));
+        for (text, expected) in [("", ""), ("abc", "abc"), ("abcd", "ab…"), ("üüüü", "üü…")] {
+            assert_eq!(cut(text, 3), expected);
+        }
     }
 
     #[test]

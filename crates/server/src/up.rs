@@ -1,7 +1,6 @@
 //! Assembly: the parts joined, the roles started, and everything ended in order.
 
 use std::future::Future;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
 use model::time::Timestamp;
+use notification::notifier::Notifier;
 use pipeline::actions::Actions;
 use pipeline::admitter::Admitter;
 use pipeline::detect::{DetectParts, Detector};
@@ -27,14 +27,15 @@ use sources::sink::Sink;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use web::route::Caller;
 
 use crate::bouncers::Bouncers;
 use crate::config::Config;
-use crate::core::{AdminKey, Core, admin_key_of_environment};
+use crate::core::{Core, admin_key_of_environment};
 use crate::failure::Failure;
-use crate::folder::{Folder, SOCKET};
+use crate::folder::SOCKET;
+use crate::greeting::{Places, greet, print_alerts};
 use crate::http::auth::Auth;
+use crate::http::deliveries::{self, Deliveries};
 use crate::http::export::EXPORTS_MAX;
 use crate::http::listener::{bind_owner, serve, serve_owner};
 use crate::http::own::{self, Own};
@@ -44,7 +45,7 @@ use crate::http::{except, explain};
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::status::{StatusParts, status_source};
-use crate::{terminal, upkeep};
+use crate::upkeep;
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -67,6 +68,8 @@ pub(crate) struct Assembly {
     ingest_thread: thread::JoinHandle<()>,
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) bouncers: Arc<Bouncers>,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) deliveries: Arc<Deliveries>,
 }
 
 /// How many rules are in force, for the page.
@@ -109,7 +112,12 @@ impl gateway::sink::Sink for Door {
 }
 
 /// Joins the parts.
-pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>>) -> Result<Assembly, Failure> {
+pub(crate) fn assemble(
+    core: Core,
+    config: &Config,
+    gateway: Option<Arc<Gateway>>,
+    notifier: Arc<Notifier>,
+) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
@@ -121,6 +129,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
     let bouncers = Bouncers::new(&core, &auth, &ingest, config, &in_flight, is_tls).map_err(store_failed)?;
     let bouncers = Arc::new(bouncers);
+    let deliveries = Arc::new(Deliveries::new(notifier.clone(), core.store.clone()));
     let status = status_source(StatusParts {
         progress: core.progress.clone(),
         loaded: loaded.clone(),
@@ -129,6 +138,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
         started_at: now(),
         gateway,
         enforcement: bouncers.edge.clone(),
+        deliveries: deliveries.clone(),
     });
     let console = Console::new(
         core.store.clone(),
@@ -143,6 +153,9 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     // The changes of decisions come before one decision of that name.
     routes.extend(enforcement::routes(&bouncers.edge));
     routes.extend(console::routes(console.clone()));
+    let announced = notifier.clone();
+    console.announce_closed(Arc::new(move |alert: &Alert, at: Timestamp| announced.closed(alert, at)));
+    routes.extend(deliveries::routes(&deliveries));
     routes.extend(own::routes(&Arc::new(Own {
         store: core.store.clone(),
         auth: auth.clone(),
@@ -155,7 +168,7 @@ pub(crate) fn assemble(core: Core, config: &Config, gateway: Option<Arc<Gateway>
     routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
-    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, bouncers })
+    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, bouncers, notifier, deliveries })
 }
 
 impl Assembly {
@@ -190,7 +203,16 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     complaints.iter().for_each(|it| tracing::warn!("{it}"));
     let rules = Arc::new(rules);
 
+    let notifier = config.notify.notifier()?;
     let core = Core::open(&config.data, &config)?;
+    // The folder is ours: whoever held messages before is gone.
+    let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
+    if 0 < ended {
+        tracing::info!(
+            messages = ended,
+            "Messages were on their way when the process before ended; they may arrive twice"
+        );
+    }
     let proxy = config
         .gateway
         .as_ref()
@@ -218,9 +240,13 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         snapshots: core.folder.snapshots(),
         actions: actions.clone(),
         on_raised: on_raised(core.admitter.clone()),
+        announce: {
+            let notifier = notifier.clone();
+            Arc::new(move |alert: &Alert| notifier.raised(alert))
+        },
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config, proxy.as_ref().map(|it| it.gateway.clone()))?;
+    let assembly = assemble(core, &config, gateway.clone(), notifier)?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
@@ -274,12 +300,16 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     if let Some(certificates) = tls.clone() {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
+    let delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
+    runtime.spawn(upkeep::tend_outbox(assembly.deliveries.clone(), config.notify.limits, stopping.clone()));
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let keeping = runtime.spawn(assembly.bouncers.clone().keep(stopping.clone()));
-    let serving = runtime.spawn(serve(listener, tls, service.clone(), config.head_timeout, stopping.clone()));
+    let serving = runtime.spawn(serve(listener, tls.clone(), service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
-    greet(&config, &assembly, &admin_key, address, gateway_url)?;
+    let host = tls.as_ref().and_then(|it| it.host());
+    greet(&config, &assembly, &admin_key, Places { address, host, gateway: gateway_url })?;
+    assembly.core.folder.keep_reserve();
     assembly.console.set_ready(true);
     let in_force = InForce { selection, shelf, rules, actions, gateway };
     runtime.block_on(live(&config, &assembly, in_force, &stop, signals));
@@ -290,6 +320,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     runtime.block_on(async {
         // Whoever is slower than this is cut off.
         let _ = tokio::time::timeout(DRAIN, serving).await;
+        let delivered = async {
+            for worker in delivering {
+                let _ = worker.await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, delivered).await;
         if let Some(proxying) = proxying {
             let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }
@@ -429,9 +465,10 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
                 }
             }
             _ = prune.tick() => {
-                let (store, keep) = (assembly.core.store.clone(), config.keep_closed);
+                assembly.core.folder.keep_reserve();
+                let (store, keep, warn_bytes) = (assembly.core.store.clone(), config.keep_closed, config.store_warn_bytes);
                 // What could not be pruned is pruned the next time.
-                let _ = tokio::task::spawn_blocking(move || prune_all(store.as_ref(), keep)).await;
+                let _ = tokio::task::spawn_blocking(move || look_after(store.as_ref(), keep, warn_bytes)).await;
             }
         }
     }
@@ -443,7 +480,17 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
     });
 }
 
-fn prune_all(store: &dyn Store, keep: Duration) {
+/// Prunes, and warns of a store that is large all the same: open alerts are kept until somebody closes them.
+fn look_after(store: &dyn Store, keep: Duration, warn_bytes: u64) {
+    if let Ok(size_bytes) = store.size_bytes()
+        && warn_bytes < size_bytes
+    {
+        tracing::warn!(
+            size_bytes,
+            warn_bytes,
+            "The store is larger than `store.warn_size`: close alerts, or give keys that send findings a rate"
+        );
+    }
     while store.prune(now(), keep, PRUNE_ROWS).is_ok_and(|it| it == PRUNE_ROWS) {}
 }
 
@@ -493,68 +540,4 @@ fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Ar
         gateway.except(rules.exceptions().clone());
     }
     Some(rules)
-}
-
-/// Prints each new alert in a line of its own.
-pub(crate) fn print_alerts(alerts: &[Alert]) {
-    let mut out = std::io::stdout().lock();
-    for alert in alerts {
-        let line = format!(
-            "[ALERT] {} detected from {}",
-            terminal::line(&alert.title),
-            terminal::line(&alert.entity.to_string())
-        );
-        // A terminal that is gone must not stop detection.
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
-}
-
-/// Says where everything is.
-fn greet(
-    config: &Config,
-    assembly: &Assembly,
-    admin_key: &AdminKey,
-    address: SocketAddr,
-    gateway_url: Option<&str>,
-) -> Result<(), Failure> {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    Folder::write_private(&config.data.join("url"), &format!("{url}\n"))?;
-    // An owner always gets one.
-    let made = assembly.auth.make_link(&Caller::Owner, &hyper::HeaderMap::new(), now());
-    let token = made.map_err(|it| Failure::failed(format!("{it:#}")))?.unwrap_or_default();
-    let key_file = config.data.join("admin.key");
-    let mut lines = vec![format!("Bartizan {} keeps its data in {}", env!("CARGO_PKG_VERSION"), config.data.display())];
-    if let AdminKey::Made(secret) = admin_key {
-        lines.push(format!("The key it made, also in {}: {secret}", key_file.display()));
-    }
-    lines.push(format!("Open the page, within 10 minutes, once: {url}/login/{token}"));
-    let key = match admin_key {
-        AdminKey::OfEnvironment => format!("${}", crate::core::ADMIN_KEY_VARIABLE),
-        _ if !key_file.exists() => "$KEY".to_owned(),
-        _ => format!("$(cat '{}')", key_file.display()),
-    };
-    if key == "$KEY" {
-        lines.push(format!(
-            "{} is gone, so you hold the key. Another, as $KEY: KEY=$(bartizan key create --data '{}' --name NAME --scope ingest)",
-            key_file.display(),
-            config.data.display()
-        ));
-    }
-    lines.push(format!(
-        "Send a log: curl -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
-         -d '{{\"timestamp\":\"{}\",\"client_ip\":\"203.0.113.7\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}}' {url}/logs",
-        now()
-    ));
-    if let Some(url) = gateway_url {
-        lines.push(format!("The gateway takes requests at {url}"));
-    }
-    if let Some(address) = assembly.bouncers.address() {
-        lines.push(format!("Bouncers pull decisions at {scheme}://{address}"));
-    }
-    lines.push(format!("listening on {url}"));
-    let mut out = std::io::stdout().lock();
-    let written = lines.iter().try_for_each(|it| writeln!(out, "{it}")).and_then(|()| out.flush());
-    written.map_err(|it| Failure::failed(format!("stdout cannot be written: {it}")))
 }

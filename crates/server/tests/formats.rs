@@ -148,6 +148,30 @@ fn a_server_goes_on_with_every_format() {
     }
 }
 
+/// Flips a bit of the last byte that was written to the newest segment.
+fn flip_the_end(events: &Path) {
+    let names = fs::read_dir(events).unwrap().map(|it| it.unwrap().path());
+    let newest = names.filter(|it| it.extension().is_some_and(|it| it == "seg")).max().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let last = bytes.iter().rposition(|it| *it != 0).unwrap();
+    bytes[last] ^= 1;
+    fs::write(newest, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_end_that_detection_had_read_is_found_and_survived() {
+    for fixture in fixtures() {
+        let copied = Copied::of(&fixture);
+        copied.serve();
+        flip_the_end(&copied.folder.path().join("data/events"));
+        let checked = copied.command(&["fsck", "--output", "json"]).output().unwrap();
+        let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!((checked.status.code(), &report["healthy"]), (Some(1), &Value::Bool(false)), "{report}");
+        assert!(report["records_lost"].as_u64().is_some_and(|it| 0 < it), "{report}");
+        copied.serve();
+    }
+}
+
 #[test]
 fn an_alert_of_every_format_can_be_closed_and_opened_again() {
     for fixture in fixtures() {

@@ -24,6 +24,8 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("console", false, &["model", "normalize", "decision", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack", "seclang", "decision"]),
     ("enforcement", false, &["model", "decision", "backends", "web"]),
+    ("outbound", false, &[]),
+    ("notification", false, &["model", "backends", "outbound"]),
     (
         "server",
         false,
@@ -42,6 +44,8 @@ const CRATES: &[(&str, bool, &[&str])] = &[
             "console",
             "gateway",
             "enforcement",
+            "outbound",
+            "notification",
         ],
     ),
 ];

@@ -271,19 +271,24 @@ pub enum Found<'a> {
     Nothing,
 }
 
-/// Finds the route of a request.
+/// Finds the route of a request. Of several that match, the one with the fewest parameters is meant.
 #[must_use]
 pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
-    let mut others = Vec::new();
+    let (mut found, mut others): (Option<(&Route, Vec<String>)>, _) = (None, Vec::new());
     for route in routes {
         let Some(parameters) = matched(route.path, path) else { continue };
-        if route.method == *wanted {
-            return Found::Route(route, parameters);
+        if route.method != *wanted {
+            others.push(route.method.clone());
+        } else if found.as_ref().is_none_or(|it| parameters.len() < it.1.len()) {
+            found = Some((route, parameters));
         }
-        others.push(route.method.clone());
     }
-    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
+    match found {
+        Some((route, parameters)) => Found::Route(route, parameters),
+        None if others.is_empty() => Found::Nothing,
+        None => Found::OtherMethods(others),
+    }
 }
 
 fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
@@ -317,5 +322,20 @@ mod tests {
         for path in ["/v1/alerts", "/v1/alerts/", "/v1/alerts/a/b", "/v2/alerts/a"] {
             assert_eq!(matched("/v1/alerts/{id}", path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_name_is_meant_before_a_parameter() {
+        let answer = |_: Request| async { Answer::new(hyper::StatusCode::OK, "", "") };
+        let routes = [Route::get("/a/{id}", answer), Route::get("/a/b", answer), Route::delete("/a/{id}", answer)];
+        let path_of = |method, path| match find(&routes, &method, path) {
+            Found::Route(route, _) => route.path,
+            Found::OtherMethods(_) => "others",
+            Found::Nothing => "nothing",
+        };
+        assert_eq!(path_of(Method::GET, "/a/b"), "/a/b");
+        assert_eq!(path_of(Method::GET, "/a/c"), "/a/{id}");
+        assert_eq!(path_of(Method::DELETE, "/a/b"), "/a/{id}");
+        assert_eq!((path_of(Method::POST, "/a/b"), path_of(Method::GET, "/b")), ("others", "nothing"));
     }
 }

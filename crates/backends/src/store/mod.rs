@@ -3,11 +3,15 @@
 //! Effects and the position that they belong to are committed together, guarded by the epoch of the owner: a position
 //! that is not where the owner left it means that another process owns the partition, and nothing is changed.
 
+pub mod alert_text;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod decisions;
 #[cfg(test)]
 pub(crate) mod decisions_conformance;
+pub mod outbox;
+#[cfg(test)]
+pub(crate) mod outbox_conformance;
 pub mod sqlite;
 
 use std::net::IpAddr;
@@ -22,6 +26,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 
 use self::decisions::DecisionStore;
+use self::outbox::{Outbox, OutboxRow};
 
 /// How many changes of one alert are remembered; beyond it the oldest go. More than people make by hand, and no script
 /// that runs wild fills the disk.
@@ -89,25 +94,12 @@ pub struct Commit<'a> {
     pub to: Position,
     /// The alerts that are new or changed, each whole.
     pub alerts: &'a [Alert],
-    /// What is to be delivered.
+    /// What is to be delivered. A message about an alert that was there before is left out: it was told when it was raised.
     pub outbox: &'a [OutboxRow],
     /// What is proposed about alerts that are new; what is proposed about others is passed over.
     pub proposals: &'a [Proposal],
     /// The time of the commit.
     pub now: Timestamp,
-}
-
-/// A message to a destination, delivered from the store until it has arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// The alert it tells of.
-    pub alert: AlertId,
-    /// The destination's name.
-    pub destination: String,
-    /// What kind of message; one row each for an alert, destination and kind.
-    pub kind: String,
-    /// The message.
-    pub payload: String,
 }
 
 /// What a commit did.
@@ -267,7 +259,7 @@ pub struct Key {
 /// A store.
 ///
 /// Every call blocks until it is done.
-pub trait Store: DecisionStore + Send + Sync + 'static {
+pub trait Store: DecisionStore + Outbox + Send + Sync + 'static {
     /// Takes the ownership of a partition for a new epoch; an owner before is fenced off.
     ///
     /// # Errors
@@ -293,12 +285,28 @@ pub trait Store: DecisionStore + Send + Sync + 'static {
     /// outbox tells of an alert that is neither stored nor in the commit; [`StoreError::Unavailable`].
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError>;
 
-    /// Returns alerts, newest `last_seen` first.
+    /// Calls `see` for the alerts that are asked for, newest `last_seen` first, until it breaks.
+    ///
+    /// All are as they were at one moment. One is in memory at a time; `see` must not take long.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError>;
+    fn list(&self, query: &AlertQuery, see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError>;
+
+    /// Returns alerts, newest `last_seen` first: what [`Self::list`] shows, all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
+        let mut alerts = Vec::new();
+        self.list(query, &mut |it| {
+            alerts.push(it);
+            ControlFlow::Continue(())
+        })?;
+        Ok(alerts)
+    }
 
     /// Returns one alert.
     ///
@@ -331,7 +339,16 @@ pub trait Store: DecisionStore + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError>;
+    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError> {
+        self.handle_and_post(id, handling, &[])
+    }
+
+    /// The same, and posts messages about it in the same transaction if the status has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] when a message tells of an alert that is not stored; [`StoreError::Unavailable`].
+    fn handle_and_post(&self, id: AlertId, handling: &Handling, outbox: &[OutboxRow]) -> Result<Handled, StoreError>;
 
     /// Returns what was done with an alert, oldest first, at most [`HISTORY_MAX`]; nothing for an unknown one.
     ///
@@ -407,6 +424,13 @@ pub trait Store: DecisionStore + Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn prune(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<usize, StoreError>;
 
-    /// Whether the store answers.
+    /// How many bytes the store takes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    fn size_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Whether the store answers. It says so however many questions wait.
     fn is_available(&self) -> bool;
 }

@@ -137,7 +137,7 @@ fn switch_routes(state: &Arc<Console>) -> Vec<Route> {
             .with_query(const { &[QueryParameter { name: "network", about: "The address or range." }, REASON] })
             .answers(const { &[answer(200, "It is off the list.", "Removed"), BAD, MISSING, BROKEN, AWAY] }),
         Route::get("/v1/audit", with(state, audit))
-            .for_whom(Permission::Admin)
+            .for_whom(Permission::Read)
             .about("Who changed what about decisions, newest first.")
             .with_query(
                 const {

@@ -28,6 +28,11 @@ pub(super) fn named() -> Vec<(&'static str, Value)> {
         ("NewKey", new_key()),
         ("NewException", new_exception()),
         ("ProposedException", proposed_exception()),
+        ("Destinations", list_of(destination())),
+        ("Tried", tried()),
+        ("Deliveries", list_of(delivery())),
+        ("DeliveryReplay", delivery_replay()),
+        ("DeliveriesReplayed", open(&["replayed"], &[("replayed", count())])),
         ("MadeKey", open(&["name", "scope", "key"], &[("name", text()), ("scope", scope()), ("key", text())])),
     ]
 }
@@ -73,6 +78,61 @@ fn open(required: &[&str], members: &[(&str, Value)]) -> Value {
         object["properties"][*name] = schema.clone();
     }
     object
+}
+
+fn list_of(item: Value) -> Value {
+    open(&["items"], &[("items", json!({"type": "array", "items": item}))])
+}
+
+fn destination() -> Value {
+    let required = ["name", "type", "target", "min_severity", "waiting", "dead", "delivered", "breaker_open"];
+    let flag = || json!({"type": "boolean"});
+    let members = [
+        ("name", text()),
+        ("type", text()),
+        ("target", described(text(), "Where it leads, without secrets.")),
+        ("min_severity", to("Severity")),
+        ("repeat_seconds", count()),
+        ("include", json!({"type": "array", "items": text()})),
+        ("exclude", json!({"type": "array", "items": text()})),
+        ("closed", flag()),
+        ("waiting", count()),
+        ("oldest", json!({"type": ["string", "null"], "format": "date-time"})),
+        ("dead", count()),
+        ("delivered", count()),
+        ("failed", count()),
+        ("refused", count()),
+        ("repeated", count()),
+        ("breaker_open", flag()),
+        ("reason", described(text(), "Why the last attempt failed; empty after a success.")),
+    ];
+    open(&required, &members)
+}
+
+fn tried() -> Value {
+    let members = [("sent", json!({"type": "boolean"})), ("status", text()), ("latency_ms", json!({"type": "number"}))];
+    open(&["sent", "status", "latency_ms"], &members)
+}
+
+fn delivery() -> Value {
+    let members = [
+        ("id", text()),
+        ("destination", text()),
+        ("kind", text()),
+        ("subject", text()),
+        ("state", json!({"type": "string", "enum": ["waiting", "dead"]})),
+        ("created_at", time()),
+        ("next_at", described(time(), "When it is tried next; for a dead letter when it died.")),
+        ("attempts", count()),
+        ("reason", text()),
+    ];
+    open(&members.each_ref().map(|it| it.0), &members)
+}
+
+fn delivery_replay() -> Value {
+    let ids = json!({"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{32}$"}});
+    let members = [("all", json!({"type": "boolean"})), ("destination", text()), ("ids", ids)];
+    described(open(&[], &members), "One of the three: all dead letters, those of a destination, or these.")
 }
 
 fn described(mut schema: Value, description: &str) -> Value {

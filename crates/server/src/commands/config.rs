@@ -35,6 +35,7 @@ pub(crate) fn config(arguments: lexopt::Parser) -> Result<u8, Failure> {
             let config = flags.config()?;
             admin_key_of_environment()?;
             Selection::of(&config).read()?;
+            config.notify.notifier()?;
             terminal::print("The configuration is good.\n")?;
         }
         "show" => terminal::print(&flags.raw()?.show())?,

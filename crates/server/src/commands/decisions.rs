@@ -163,6 +163,10 @@ fn text_of(value: &Value, name: &str) -> String {
     terminal::line(value[name].as_str().unwrap_or("-"))
 }
 
+fn time_of(value: &Value, name: &str) -> String {
+    terminal::shown_time(value[name].as_str().unwrap_or("-"))
+}
+
 fn query_of(said: &Said) -> String {
     let pairs: Vec<String> =
         said.iter().map(|(name, value)| format!("{name}={}", encode(value.as_str().unwrap_or_default()))).collect();
@@ -192,7 +196,7 @@ fn list(client: &Client, said: &Said, is_json: bool) -> Result<String, Failure> 
                 text_of(it, "type"),
                 who,
                 text_of(it, "origin"),
-                text_of(it, "expires_at"),
+                time_of(it, "expires_at"),
                 text_of(it, "reason"),
             ]
         };
@@ -222,7 +226,7 @@ fn one_line(decision: &Value) -> String {
         text_of(decision, "state"),
         text_of(decision, "type"),
         text_of(decision, "value"),
-        text_of(decision, "expires_at"),
+        time_of(decision, "expires_at"),
         text_of(decision, "reason")
     )
 }
@@ -387,7 +391,7 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
         let mut out = one_line(decision);
         out.push_str(&format!(
             "  decided   {} by {} ({})\n",
-            text_of(decision, "created_at"),
+            time_of(decision, "created_at"),
             text_of(decision, "actor"),
             text_of(decision, "origin")
         ));
@@ -398,7 +402,7 @@ fn explain(client: &Client, id: &str, is_json: bool) -> Result<String, Failure> 
             let ended = &decision["ended"];
             out.push_str(&format!(
                 "  ended     {} by {}: {}\n",
-                text_of(ended, "at"),
+                time_of(ended, "at"),
                 text_of(ended, "actor"),
                 text_of(ended, "reason")
             ));
@@ -458,7 +462,15 @@ fn audit(client: &Client, said: &Said, is_json: bool) -> Result<String, Failure>
     let reply = client.get(&format!("/v1/audit?{}", query_of(said)))?.expect_success()?;
     Ok(shown(&reply, is_json, || {
         let json = reply.json();
-        let row = |it: &Value| ["at", "actor", "action", "subject", "reason"].map(|name| text_of(it, name)).to_vec();
+        let row = |it: &Value| {
+            vec![
+                time_of(it, "at"),
+                text_of(it, "actor"),
+                text_of(it, "action"),
+                text_of(it, "subject"),
+                text_of(it, "reason"),
+            ]
+        };
         let rows: Vec<_> = json["items"].as_array().into_iter().flatten().map(row).collect();
         terminal::table(&["WHEN", "WHO", "WHAT", "WHOM", "WHY"], &rows)
     }))

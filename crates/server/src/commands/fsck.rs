@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use backends::log::embedded::{EmbeddedLog, files};
 use backends::store::sqlite::SqliteStore;
 use backends::store::{Store, StoredAlert};
+use model::place::PartitionId;
 use pipeline::ingest::chain;
 use serde_json::json;
 
@@ -40,9 +41,11 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
         }
         drop(Core::open(&config.data, &config)?);
     }
-    let events = files::Folder::new(config.data.join("events"));
-    let damage = EmbeddedLog::check(&events).map_err(|it| Failure::unusable(chain(&it)))?;
     let store = SqliteStore::open(&config.data.join("bartizan.db")).map_err(|it| Failure::unusable(chain(&it)))?;
+    // Before the log is looked at: a server that works on the folder moves both on.
+    let position = store.position(PartitionId(0)).map_err(|it| Failure::unusable(chain(&it)))?;
+    let events = files::Folder::new(config.data.join("events"));
+    let damage = EmbeddedLog::check(&events, position).map_err(|it| Failure::unusable(chain(&it)))?;
     let mut alerts = 0_u64;
     let mut count = |_: &StoredAlert| {
         alerts += 1;
@@ -58,7 +61,7 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
         let mut out: String = damage.findings.iter().map(|it| format!("{}\n", terminal::line(it))).collect();
         if 0 < damage.torn_bytes && !is_held {
             out.push_str(&format!(
-                "{} bytes behind the last whole record: a write that a crash cut, nothing acknowledged\n",
+                "{} bytes behind the last whole record: a write that a crash cut, nothing that detection had read\n",
                 damage.torn_bytes
             ));
         }

@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod bouncers;
 pub(crate) mod config;
 pub(crate) mod decisions;
+pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod enforce;
 pub(crate) mod except;
@@ -11,6 +12,7 @@ pub(crate) mod flags;
 pub(crate) mod fsck;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub(crate) mod notify;
 pub(crate) mod quarantine;
 pub(crate) mod request;
 pub(crate) mod rules;
@@ -43,6 +45,8 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
   enforce       puts decisions into the nftables of this host
   export        all alerts as NDJSON or CSV
   quarantine    what could not be read: list, show, replay
+  notify        destinations of messages: list them, try one out
+  deliveries    messages that wait or are dead letters: list, replay
   login-link    a link that opens the page in a browser, once
   key           make, list and revoke access keys
   rules         check rule files; try one rule on one event
@@ -83,6 +87,8 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "never-block" => decisions::never_block(arguments),
         "export" => alerts::export(arguments),
         "quarantine" => quarantine::quarantine(arguments),
+        "notify" => notify::notify(arguments),
+        "deliveries" => deliveries::deliveries(arguments),
         "login-link" => keys::login_link(arguments),
         "key" => keys::key(arguments),
         "rules" => rules::rules(arguments),

@@ -4,7 +4,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::flags::Flags;
-use crate::failure::Failure;
+use crate::failure::{FAILED, Failure};
 use crate::terminal;
 
 const HELP: &str = "\
@@ -91,6 +91,45 @@ fn replay(flags: &Flags, ids: &[&str], is_all: bool) -> Result<u8, Failure> {
     let client = flags.client()?;
     let reply = client.call(Method::POST, "/v1/quarantine/replay", &body.to_string())?.expect_success();
     client.finish();
-    terminal::print(&format!("{}\n", reply?.json()))?;
-    Ok(0)
+    let replayed = reply?.json();
+    let unknown: Vec<String> = replayed["unknown"].as_array().into_iter().flatten().map(Value::to_string).collect();
+    if flags.is_json {
+        terminal::print(&format!("{replayed}\n"))?;
+    } else {
+        terminal::print(&told(&replayed))?;
+        unknown.iter().for_each(|id| terminal::complain(&format!("nothing in quarantine has the id `{id}`")));
+    }
+    Ok(if unknown.is_empty() { 0 } else { FAILED })
+}
+
+/// What became of a replay, in lines.
+fn told(replayed: &Value) -> String {
+    let number = |name: &str| replayed[name].as_u64().unwrap_or_default();
+    let mut out = format!(
+        "{} taken, {} were there already, {} cannot be read yet\n",
+        terminal::counted(number("taken"), "record"),
+        number("duplicate"),
+        number("unreadable_total")
+    );
+    for stays in replayed["unreadable"].as_array().into_iter().flatten() {
+        out.push_str(&format!("  {}: {}\n", stays["id"], text(stays, "reason")));
+    }
+    if 0 < number("remaining") {
+        out.push_str(&format!("{} remain; run it again\n", terminal::counted(number("remaining"), "record")));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_is_told_in_words() {
+        let replayed = json!({"taken": 1, "duplicate": 2, "unreadable": [{"id": 7, "reason": "no\u{1b}format"}],
+            "unreadable_total": 1, "unknown": [99], "remaining": 0});
+        let expected = "1 record taken, 2 were there already, 1 cannot be read yet\n  7: no\\u{1b}format\n";
+        assert_eq!(told(&replayed), expected);
+        assert!(told(&json!({"remaining": 5})).ends_with("5 records remain; run it again\n"));
+    }
 }

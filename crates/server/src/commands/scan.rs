@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use sigma::routing::Routing;
 use sources::files::batches::{Batch, FileReading, Totals, read_batches};
 
-use crate::failure::{FAIL_ON_MET, Failure};
+use crate::failure::{FAIL_ON_MET, Failure, UNUSABLE};
 use crate::ruleset::Selection;
 use crate::terminal;
 
@@ -41,7 +41,8 @@ Runs the rules over files and prints the alerts; writes nothing.
   --fail-on  exit 10 when an alert has at least this level: informational, low, medium, high, critical
   -          stdin
 
-Alerts go to stdout, the summary and complaints to stderr.
+Alerts go to stdout, the summary and complaints to stderr. A file that cannot be read, or not to its end, does not keep
+the others from it; the exit code is 74 then.
 ";
 /// How many batches may wait between reading and detecting.
 const BATCHES_WAITING: usize = 8;
@@ -74,12 +75,17 @@ pub(crate) fn scan(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let (rules, errors, complaints) = sources.compile();
     errors.iter().for_each(|it| terminal::complain(&format!("refused rule {}", terminal::line(&it.to_string()))));
     complaints.iter().for_each(|it| terminal::complain(&terminal::line(it)));
-    for path in asked.files.iter().filter(|it| it.as_os_str() != "-") {
-        open(path)?;
+    let (files, unreadable) = readable(&asked.files);
+    if files.is_empty() {
+        return Err(Failure::unusable(unreadable.join("\n")));
     }
-    let scanned = run(&asked.files, asked.format, Arc::new(rules))?;
+    let mut scanned = run(&files, asked.format, Arc::new(rules))?;
+    scanned.unread.extend(unreadable);
     scanned.complain();
     terminal::print(&scanned.show(asked.output))?;
+    if !scanned.unread.is_empty() {
+        return Ok(UNUSABLE);
+    }
     let worst = scanned.alerts.values().map(|it| it.severity).max();
     let is_met = asked.fail_on.is_some_and(|level| worst.is_some_and(|it| level <= it));
     Ok(if is_met { FAIL_ON_MET } else { 0 })
@@ -153,13 +159,28 @@ fn routing_of(word: &str) -> Result<Routing, Failure> {
     }
 }
 
-fn open(path: &Path) -> Result<File, Failure> {
-    let unusable = |it: io::Error| Failure::unusable(format!("`{}` cannot be read: {it}", path.display()));
-    let file = File::open(path).map_err(unusable)?;
-    if file.metadata().map_err(unusable)?.is_dir() {
-        return Err(Failure::unusable(format!("`{}` is a folder; name the files in it", path.display())));
+/// Tells the files that can be opened from the reasons why others cannot.
+fn readable(files: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut readable, mut reasons) = (Vec::new(), Vec::new());
+    for path in files {
+        match unreadable(path) {
+            Some(reason) => reasons.push(reason),
+            None => readable.push(path.clone()),
+        }
     }
-    Ok(file)
+    (readable, reasons)
+}
+
+/// Why a file cannot be read; `None` when it can, as far as can be told before.
+fn unreadable(path: &Path) -> Option<String> {
+    if path.as_os_str() == "-" {
+        return None;
+    }
+    match File::open(path).and_then(|it| it.metadata()) {
+        Err(error) => Some(format!("`{}` cannot be read: {error}", path.display())),
+        Ok(it) if it.is_dir() => Some(format!("`{}` is a folder; name the files in it", path.display())),
+        Ok(_) => None,
+    }
 }
 
 /// What a scan found.
@@ -170,6 +191,8 @@ pub(crate) struct Scanned {
     pub(crate) totals: Totals,
     /// Rule id to number of matching events.
     pub(crate) matches: BTreeMap<String, u64>,
+    /// Which files could not be read to their end, in a sentence each; what was read of them counts.
+    pub(crate) unread: Vec<String>,
     quarantined: Vec<Quarantined>,
     seconds: f64,
 }
@@ -178,10 +201,11 @@ pub(crate) struct Scanned {
 enum Handed {
     Batch(Batch, Matches),
     Failed(String),
-    Totals(Totals),
+    /// How many bytes a file had.
+    Read(u64),
 }
 
-/// Runs the rules over files, in their order.
+/// Runs the rules over files, in their order. A file that cannot be read to its end does not keep the next from it.
 pub(crate) fn run(files: &[PathBuf], format: Option<&'static Format>, rules: Arc<Rules>) -> Result<Scanned, Failure> {
     let started = Instant::now();
     let (sender, receiver) = sync_channel(BATCHES_WAITING);
@@ -203,7 +227,7 @@ pub(crate) fn run(files: &[PathBuf], format: Option<&'static Format>, rules: Arc
                 if is_taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             let handed = match handed {
-                Ok(totals) => Handed::Totals(totals),
+                Ok(totals) => Handed::Read(totals.bytes),
                 Err(error) => Handed::Failed(format!("`{}` cannot be read to its end: {error}", path.display())),
             };
             if sender.send(handed).is_err() {
@@ -212,7 +236,7 @@ pub(crate) fn run(files: &[PathBuf], format: Option<&'static Format>, rules: Arc
         }
     });
     let reading = reading.map_err(|it| Failure::failed(format!("no thread: {it}")))?;
-    let mut scanned = detect(&receiver, &rules)?;
+    let mut scanned = detect(&receiver, &rules);
     drop(receiver);
     if reading.join().is_err() {
         return Err(Failure::failed("the thread that reads panicked"));
@@ -240,13 +264,14 @@ fn read_file(
     read_batches(reader, &reading, now(), on_batch)
 }
 
-fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Result<Scanned, Failure> {
+fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Scanned {
     let mut engine = Engine::new(rules.clone(), Bounds::default());
     let mut hydrator = Hydrator::new(Recent::default());
     let mut scanned = Scanned {
         alerts: BTreeMap::new(),
         totals: Totals::default(),
         matches: BTreeMap::new(),
+        unread: Vec::new(),
         quarantined: Vec::new(),
         seconds: 0.0,
     };
@@ -254,14 +279,17 @@ fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Result<Scanned, Fa
     for handed in receiver {
         let (batch, matches) = match handed {
             Handed::Batch(batch, matches) => (batch, matches),
-            Handed::Failed(reason) => return Err(Failure::unusable(reason)),
-            Handed::Totals(totals) => {
-                scanned.totals.bytes += totals.bytes;
-                scanned.totals.events += totals.events;
-                scanned.totals.quarantined += totals.quarantined;
+            Handed::Failed(reason) => {
+                scanned.unread.push(reason);
+                continue;
+            }
+            Handed::Read(bytes) => {
+                scanned.totals.bytes += bytes;
                 continue;
             }
         };
+        scanned.totals.events += batch.events.len() as u64;
+        scanned.totals.quarantined += batch.quarantined.len() as u64;
         let room = COMPLAINTS_MAX.saturating_sub(scanned.quarantined.len());
         scanned.quarantined.extend(batch.quarantined.into_iter().take(room));
         let first = hydrator.events.push(batch.events);
@@ -284,7 +312,7 @@ fn detect(receiver: &Receiver<Handed>, rules: &Arc<Rules>) -> Result<Scanned, Fa
             *scanned.matches.entry(info.id.clone()).or_default() += count;
         }
     }
-    Ok(scanned)
+    scanned
 }
 
 /// The newest events of a scan, by their number.
@@ -367,13 +395,14 @@ impl Scanned {
                     .filter_map(|it| serde_json::from_str(&console::alerts::found_alert_json(it)).ok())
                     .collect();
                 let document = json!({"events": self.totals.events, "quarantined": self.totals.quarantined, "rules": self.matches,
-                                      "alerts": alerts, "seconds": self.seconds, "bytes": self.totals.bytes});
+                                      "alerts": alerts, "seconds": self.seconds, "bytes": self.totals.bytes, "unread": self.unread});
                 format!("{document}\n")
             }
         }
     }
 
     fn complain(&self) {
+        self.unread.iter().for_each(|it| terminal::complain(&terminal::line(it)));
         for it in &self.quarantined {
             terminal::complain(&format!("unreadable: {}: {}", terminal::line(&it.place), terminal::line(&it.reason)));
         }

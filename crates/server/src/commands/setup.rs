@@ -89,6 +89,7 @@ fn show(whose: &str, path: &Path) -> Result<String, Failure> {
     };
     let (rules, ..) = selection.read()?.compile();
     let scanned = scan::run(&[path.to_owned()], None, Arc::new(rules))?;
+    scanned.unread.iter().for_each(|it| terminal::complain(&terminal::line(it)));
     let mut kinds: BTreeMap<(std::cmp::Reverse<Severity>, &str), u64> = BTreeMap::new();
     for alert in scanned.alerts.values() {
         *kinds.entry((std::cmp::Reverse(alert.severity), &alert.title)).or_default() += 1;

@@ -102,6 +102,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("log.keep_size", Kind::Size, "20GiB", "how much is kept at most"),
     key("store.url", Kind::Url, "", "reserved: this version keeps alerts in the data folder and refuses a value"),
     key("store.keep_closed", Kind::Duration, "90d", "how long closed alerts are kept, from their last change on"),
+    key("store.warn_size", Kind::Size, "10GiB", "the size of the store above which the log warns; nothing is removed"),
     key("detection.lateness", Kind::Duration, "120s", "how late an event may be for a window"),
     key("detection.first_match", Kind::Flag, "false", "whether the first single-event rule that fires ends the list"),
     key("detection.keys_max", Kind::Count, "65536", "how many keys a rule keeps windows of"),
@@ -178,12 +179,24 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.idle_timeout", Kind::Duration, "60s", "how long a body may make no progress, in either direction"),
     key("gateway.connections", Kind::Count, "10000", "how many connections may be open at once; further ones wait"),
     key("gateway.spill", Kind::Size, "256MiB", "how many events may wait on disk while the log takes none"),
+    key(
+        "outbound.allow",
+        Kind::Networks,
+        "",
+        "what of loopback, private and other special networks may be connected to, as by messages",
+    ),
+    key("outbound.ca", Kind::Path, "", "the authorities that are believed, PEM; none: those of the system"),
+    key("outbox.keep_waiting", Kind::Duration, "3d", "how long a message is tried before it is a dead letter"),
+    key("outbox.waiting", Kind::Count, "10000", "how many messages may wait for one destination"),
+    key("outbox.keep_dead", Kind::Duration, "30d", "how long dead letters are kept"),
+    key("outbox.dead", Kind::Count, "10000", "how many dead letters of one destination are kept"),
 ];
 
 /// The sections, for complaints.
 pub(crate) fn sections() -> String {
     let mut names: Vec<_> = KEYS.iter().filter_map(|it| it.path.split('.').next()).collect();
     names.dedup();
+    names.push("notify.NAME");
     names.join(", ")
 }
 

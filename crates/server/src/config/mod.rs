@@ -5,6 +5,7 @@
 pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
+pub(crate) mod notify;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,6 +33,8 @@ pub(crate) struct Told {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) values: BTreeMap<&'static str, Told>,
+    /// What was said of the destinations of messages, by name and key.
+    pub(crate) destinations: BTreeMap<String, BTreeMap<String, Told>>,
     /// The file that was read, if any.
     pub(crate) file: Option<PathBuf>,
 }
@@ -75,6 +78,7 @@ pub(crate) struct Config {
     pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
     pub(crate) keep_closed: Duration,
+    pub(crate) store_warn_bytes: u64,
     pub(crate) lateness: Duration,
     pub(crate) is_first_match: bool,
     pub(crate) bounds: detection::window::table::Bounds,
@@ -88,6 +92,7 @@ pub(crate) struct Config {
     pub(crate) crowdsec: CrowdsecConfig,
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
+    pub(crate) notify: notify::NotifyConfig,
 }
 
 impl Raw {
@@ -104,6 +109,7 @@ impl Raw {
         }
         for (name, value) in environment {
             raw.take_variable(&name, &value)?;
+            raw.take_slack(&name, &value);
         }
         Ok(raw)
     }
@@ -138,6 +144,11 @@ impl Raw {
                 self.take_value(path, section, value)?;
                 continue;
             };
+            if section == notify::SECTION {
+                let shown = path.display().to_string();
+                members.iter().try_for_each(|(name, value)| self.take_destination(&shown, name, value))?;
+                continue;
+            }
             for (name, value) in members {
                 self.take_value(path, &format!("{section}.{name}"), value)?;
             }
@@ -191,6 +202,9 @@ impl Raw {
         let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|it| it.split_once("__")) else {
             return Ok(());
         };
+        if section.eq_ignore_ascii_case(notify::SECTION) {
+            return self.take_destination_variable(name, key, value);
+        }
         let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(key) = KEYS.iter().find(|it| it.path == path) else {
             return Err(Failure::usage(format!(
@@ -280,6 +294,7 @@ impl Raw {
                 keep_age: duration("log.keep_age")?,
             },
             keep_closed: duration("store.keep_closed")?,
+            store_warn_bytes: size("store.warn_size")?,
             lateness: duration("detection.lateness")?,
             is_first_match: flag("detection.first_match")?,
             bounds: detection::window::table::Bounds {
@@ -303,6 +318,7 @@ impl Raw {
                 expands_ranges: flag("crowdsec.expand_ranges")?,
             },
             gateway: self.gateway()?,
+            notify: self.notify()?,
         };
         for address in [listen.ip(), config.crowdsec.listen.ip()] {
             if !address.is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
@@ -349,6 +365,7 @@ impl Raw {
             };
             out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));
         }
+        out.push_str(&self.show_destinations());
         out
     }
 }

@@ -42,6 +42,8 @@ impl Form {
     fn write(self, out: &mut String, alert: &StoredAlert, log_tag: u64) {
         match self {
             Self::Csv => return out.push_str(&console::csv::row(alert)),
+            // What tells of the installation itself is no function of the events.
+            Self::Canonical if alert.alert.is_of_installation() => return,
             Self::Canonical => out.push_str(&console::alerts::alert_canonical(&alert.alert, log_tag)),
             Self::Ndjson => out.push_str(&console::alerts::alert_json(alert)),
         }

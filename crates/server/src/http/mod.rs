@@ -1,6 +1,7 @@
 //! The listener and what every request passes, once for all edges.
 
 pub(crate) mod auth;
+pub(crate) mod deliveries;
 pub(crate) mod except;
 pub(crate) mod explain;
 pub(crate) mod export;

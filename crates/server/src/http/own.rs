@@ -221,8 +221,8 @@ fn create_key(own: &Own, request: &Request) -> Answer {
         Some(None) => return bad("`rate` must be a rate, as `500/s`"),
         it => it.flatten(),
     };
-    let life = match text("for").map(units::duration) {
-        Some(None) => return bad("`for` must be a time, as `90d`"),
+    let life = match text("for").map(|it| units::duration(it).filter(|it| !it.is_zero())) {
+        Some(None) => return bad("`for` must be a time longer than none, as `90d`"),
         it => it.flatten(),
     };
     let Ok(random) = random_secret() else {

@@ -34,9 +34,10 @@ const TABLE: &[(&str, &str)] = &[
     ("GET /readyz", "-"),
     ("GET /v1/alerts", "read"),
     ("GET /v1/alerts/{id}", "read"),
-    ("GET /v1/audit", "admin"),
     ("GET /risk/ips", "read, bouncer"),
+    ("GET /v1/audit", "read"),
     ("GET /v1/bouncers", "read"),
+    ("GET /v1/deliveries", "read"),
     ("GET /v1/decisions", "read"),
     ("GET /v1/decisions/changes", "read, bouncer"),
     ("GET /v1/decisions/report", "read"),
@@ -50,6 +51,7 @@ const TABLE: &[(&str, &str)] = &[
     ("GET /v1/ledger", "read"),
     ("GET /v1/lists/{form}", "read, bouncer"),
     ("GET /v1/never-block", "read"),
+    ("GET /v1/notify", "read"),
     ("GET /v1/quarantine", "read"),
     ("GET /v1/quarantine/{id}", "read"),
     ("POST /ingest", "ingest"),
@@ -61,10 +63,13 @@ const TABLE: &[(&str, &str)] = &[
     ("POST /v1/decisions/import", "admin"),
     ("POST /v1/decisions/switches", "admin"),
     ("POST /v1/decisions/{id}/release", "admin"),
+    ("POST /v1/deliveries/replay", "admin"),
     ("POST /v1/events", "ingest"),
+    ("POST /v1/exceptions", "admin"),
     ("POST /v1/keys", "admin"),
     ("POST /v1/login-links", "admin"),
     ("POST /v1/never-block", "admin"),
+    ("POST /v1/notify/{name}/test", "admin"),
     ("POST /v1/quarantine/replay", "admin"),
 ];
 
@@ -85,7 +90,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = Raw::default().resolve().unwrap();
         let core = Core::open(&folder.path().join("data"), &config).unwrap();
-        let assembly = assemble(core, &config, None).unwrap();
+        let assembly = assemble(core, &config, None, config.notify.nobody().unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { assembly, runtime, _folder: folder }
     }

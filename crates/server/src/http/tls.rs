@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use webpki::EndEntityCert;
 
 use crate::config::Tls;
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub(crate) enum Looked {
 /// The pair in force, and the files that it comes from.
 pub(crate) struct Certificates {
     files: Tls,
+    host: Option<String>,
     state: Mutex<State>,
 }
 
@@ -53,7 +55,13 @@ impl Certificates {
     pub(crate) fn read(files: &Tls) -> Result<Self, Failure> {
         let pair = Pair::read(files).map_err(Failure::usage)?;
         let acceptor = pair.acceptor(files).map_err(Failure::usage)?;
-        Ok(Self { files: files.clone(), state: Mutex::new(State { acceptor, seen: pair.digest() }) })
+        let host = pair.host();
+        Ok(Self { files: files.clone(), host, state: Mutex::new(State { acceptor, seen: pair.digest() }) })
+    }
+
+    /// The first name of a host in the certificate that was read first; `None` without one, or with patterns only.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// What accepts the next connection.
@@ -103,6 +111,12 @@ impl Pair {
         digest.update(&self.cert);
         digest.update(&self.key);
         digest.finalize().into()
+    }
+
+    fn host(&self) -> Option<String> {
+        let der = CertificateDer::pem_slice_iter(&self.cert).next()?.ok()?;
+        let certificate = EndEntityCert::try_from(&der).ok()?;
+        certificate.valid_dns_names().find(|it| !it.starts_with('*')).map(str::to_owned)
     }
 
     fn acceptor(&self, files: &Tls) -> Result<TlsAcceptor, String> {
@@ -166,6 +180,11 @@ mod tests {
         let connector = TlsConnector::from(Arc::new(config));
         let (client, server) = tokio::join!(connector.connect(name, near), certificates.acceptor().accept(far));
         client.ok().zip(server.ok())
+    }
+
+    #[test]
+    fn the_name_of_the_host_is_that_of_the_certificate() {
+        assert_eq!(Certificates::read(&Bench::new().files).unwrap().host(), Some("localhost"));
     }
 
     #[tokio::test]

@@ -78,11 +78,14 @@ fn five_failed_logins_block_their_address_and_nobody_else() {
     let config = outside.path().join("bartizan.toml");
     let text = format!(
         "[gateway]\nlisten = \"127.0.0.1:{port}\"\nupstream = [\"http://127.0.0.1:{site}\"]\ntrusted_proxies = [\"127.0.0.1\"]\n\
-         [gateway.enforce]\nbruteforce = \"block 1h\"\n"
+         [decisions]\nshare_min = 7\n"
     );
     fs::write(&config, text).unwrap();
+    fs::write(outside.path().join("rules.toml"), "[rule.bruteforce]\naction = \"ban\"\nfor = \"1h\"\n").unwrap();
     let start = Start { config: Some(config), ..Start::on(&folder.path().join("data")) };
     let server = start.must();
+    let data = start.data.to_str().unwrap();
+    run(&["decisions", "live", "--data", data]);
 
     (0..5).for_each(|_| assert_eq!(status(&get(port, "/login", ATTACKER)), "401"));
     let started = Instant::now();
@@ -97,7 +100,6 @@ fn five_failed_logins_block_their_address_and_nobody_else() {
     assert_eq!(status(&get(port, "/shop", "203.0.113.78")), "200");
 
     let id = blocked.split("x-request-id: ").nth(1).and_then(|it| it.split("\r\n").next()).expect("an id");
-    let data = start.data.to_str().unwrap();
     let mut told = String::new();
     while !told.contains("`bruteforce`") {
         assert!(started.elapsed() < ENFORCED_WITHIN, "the request is not explained: {told}");

@@ -48,7 +48,7 @@ const LAST_COMMIT_WITHIN: Duration = Duration::from_millis(800);
 const LARGE_BATCHES: usize = 3;
 const LARGE_BATCH: usize = 4000;
 /// Every place at which the process can be told to end.
-const FAILPOINTS: [&str; 9] = [
+const FAILPOINTS: [&str; 11] = [
     "detect.after_commit",
     "detect.before_commit",
     "ingest.before_answer",
@@ -56,7 +56,9 @@ const FAILPOINTS: [&str; 9] = [
     "log.before_sync",
     "log.before_write",
     "snapshot.before_rename",
+    "store.after_admit",
     "store.after_commit",
+    "store.before_admit",
     "store.before_commit",
 ];
 /// The failpoint that a process visits at its end, not under load.

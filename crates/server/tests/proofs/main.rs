@@ -9,6 +9,7 @@ mod exceptions;
 mod gateway;
 mod hostile;
 mod kill;
+mod messages;
 mod overload;
 mod secrets;
 mod security;

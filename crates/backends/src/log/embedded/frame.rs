@@ -9,6 +9,8 @@
 //! of the segment: who writes what looks like a frame into an event cannot know it, so that no search for frames behind
 //! damage takes it for one.
 
+use std::sync::Arc;
+
 use model::place::Sequence;
 use model::time::Timestamp;
 
@@ -24,6 +26,8 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 const PACK_FROM_BYTES: usize = 400;
 /// zstd's fast side: the log is written once a record and read rarely, so the cost of packing decides.
 const PACK_LEVEL: i32 = -1;
+/// How much memory an [`Unpacker`] keeps: a frame is seldom longer.
+const RAW_BYTES_KEPT: usize = 256 << 10;
 const FLAG_PACKED: u32 = 1;
 /// The frame before it belongs to the same append.
 const FLAG_CONTINUES: u32 = 2;
@@ -178,15 +182,41 @@ fn parse(bytes: &[u8]) -> Option<(Head, &[u8], u32)> {
     Some((found, body, word(36)?))
 }
 
-/// Returns the records of the checked frame at the front of `bytes`, unpacked; `None` when its packing is broken.
-#[must_use]
-pub fn unpack(bytes: &[u8], head: &Head) -> Option<Vec<u8>> {
-    let body = bytes.get(HEAD_BYTES..HEAD_BYTES + head.body_bytes as usize)?;
-    if head.flags & FLAG_PACKED == 0 {
-        return Some(body.to_vec());
+/// Unpacks frames; keeps the memory that it needs for it from one to the next.
+#[derive(Default)]
+pub struct Unpacker {
+    context: Option<zstd::bulk::Decompressor<'static>>,
+    raw: Vec<u8>,
+}
+
+impl Unpacker {
+    /// Returns the records of the checked frame at the front of `bytes`, unpacked; `None` when its packing is broken.
+    #[must_use]
+    pub fn unpack(&mut self, bytes: &[u8], head: &Head) -> Option<Arc<[u8]>> {
+        #[cfg(test)]
+        UNPACKED.with(|it| it.set(it.get() + 1));
+        let body = bytes.get(HEAD_BYTES..HEAD_BYTES + head.body_bytes as usize)?;
+        if head.flags & FLAG_PACKED == 0 {
+            return Some(Arc::from(body));
+        }
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => none.insert(zstd::bulk::Decompressor::new().ok()?),
+        };
+        self.raw.clear();
+        self.raw.reserve(head.raw_bytes as usize);
+        let length = context.decompress_to_buffer(body, &mut self.raw).ok()?;
+        let raw = (length == head.raw_bytes as usize).then(|| Arc::from(self.raw.as_slice()));
+        self.raw.clear();
+        self.raw.shrink_to(RAW_BYTES_KEPT);
+        raw
     }
-    let raw = zstd::bulk::decompress(body, head.raw_bytes as usize).ok()?;
-    (raw.len() == head.raw_bytes as usize).then_some(raw)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many frames this thread has unpacked.
+    pub(super) static UNPACKED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 #[cfg(test)]
@@ -210,7 +240,7 @@ mod tests {
             let head = check(&bytes, SALT).unwrap();
             prop_assert_eq!((head.count, head.first, head.appended), (3, Sequence(7), Timestamp(9)));
             prop_assert_eq!(bytes.len(), head.frame_bytes());
-            prop_assert_eq!(unpack(&bytes, &head).unwrap(), raw);
+            prop_assert_eq!(&*Unpacker::default().unpack(&bytes, &head).unwrap(), raw);
         }
 
         #[test]

@@ -8,7 +8,7 @@ use std::io;
 
 use model::event::{EventFlags, EventView};
 use model::id::EventId;
-use model::place::Sequence;
+use model::place::{Position, Sequence};
 use model::time::Timestamp;
 
 use super::files::{File, read_whole};
@@ -124,11 +124,11 @@ impl Index {
         self.entities.iter().filter(|it| it.0 == hash).map(|it| it.1).collect()
     }
 
-    /// Returns the number of the group that holds a record.
+    /// Returns the number of the group that holds what is at `from`, or else the next one.
     #[must_use]
-    pub fn group_of(&self, sequence: Sequence) -> Option<u32> {
-        let after = self.groups.partition_point(|it| it.first <= sequence);
-        (after as u32).checked_sub(1)
+    pub fn group_from(&self, from: Position) -> Option<u32> {
+        let behind = self.groups.partition_point(|it| it.end() <= from.0);
+        (behind < self.groups.len()).then_some(behind as u32)
     }
 
     /// What the groups say together; `appended` is when the last frame was.
@@ -259,9 +259,10 @@ impl IndexFile {
     /// # Errors
     ///
     /// What the system says, or that the file is shorter than its head says.
-    pub fn group_of(&self, sequence: Sequence) -> io::Result<Option<u32>> {
-        let is_before = |it: u32| Ok(self.group(it)?.is_some_and(|group| group.first <= sequence));
-        Ok(partition_point(self.groups, is_before)?.checked_sub(1))
+    pub fn group_from(&self, from: Position) -> io::Result<Option<u32>> {
+        let is_before = |it: u32| Ok(self.group(it)?.is_some_and(|group| group.end() <= from.0));
+        let behind = partition_point(self.groups, is_before)?;
+        Ok((behind < self.groups).then_some(behind))
     }
 
     /// The group that holds the event with an id.
@@ -434,9 +435,11 @@ mod tests {
         for number in [0_u64, 255, 256, 700, 999] {
             let entity = format!("10.0.{}.{}", number >> 8, number & 255);
             assert_eq!(file.groups_of(&entity).unwrap(), index.groups_of(&entity), "{entity}");
-            assert_eq!(file.group_of(Sequence(number)).unwrap(), index.group_of(Sequence(number)));
-            assert_eq!(file.group_of_id(EventId(u128::from(number))).unwrap(), index.group_of(Sequence(number)));
+            assert_eq!(index.group_from(Position(number)), Some(number as u32 / 256));
+            assert_eq!(file.group_from(Position(number)).unwrap(), index.group_from(Position(number)));
+            assert_eq!(file.group_of_id(EventId(u128::from(number))).unwrap(), index.group_from(Position(number)));
         }
+        assert_eq!((file.group_from(Position(1000)).unwrap(), index.group_from(Position(1000))), (None, None));
         assert_eq!(file.groups_of("10.9.9.9").unwrap(), [] as [u32; 0]);
         assert_eq!(file.group_of_id(EventId(1000)).unwrap(), None);
         let mut ids = Vec::new();

@@ -6,6 +6,7 @@
 
 pub mod files;
 pub mod frame;
+mod group;
 pub mod index;
 mod read;
 mod recover;
@@ -27,10 +28,13 @@ use model::time::Timestamp;
 
 use self::files::{File, Files};
 use self::frame::{Framer, Salt};
+use self::group::GroupCache;
 use self::index::{Index, IndexFile, Summary};
 use self::read::empty_at;
-use self::recover::{add_damage, begins_whole, open_segment, recall, remove_orphans, summary_of, walk_segment};
-use self::segment::{first_of_name, index_name_of, name_of};
+use self::recover::{
+    add_damage, add_lost_tail, begins_whole, open_segment, recall, remove_orphans, summary_of, walk_segment,
+};
+use self::segment::{Bounds, first_of_name, index_name_of, name_of};
 use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, Search};
 
 /// What the name of a file ends with until it is whole.
@@ -65,6 +69,8 @@ pub struct EmbeddedLog {
     checked: Mutex<HashSet<Sequence>>,
     /// The indexes that are being written.
     sealing: Mutex<BTreeMap<Sequence, thread::JoinHandle<()>>>,
+    /// The groups that were read last.
+    groups: GroupCache,
     grown: Condvar,
 }
 
@@ -117,13 +123,25 @@ fn io_error(action: &'static str, file: &str) -> impl FnOnce(io::Error) -> LogEr
 }
 
 impl EmbeddedLog {
-    /// Opens the log in a folder, or begins one. A torn tail is cut, what is damaged is counted; only a folder that
-    /// cannot be read, or that a later version wrote, is an error.
+    /// Opens the log in a folder of which nothing else is known; see [`Self::open_synced`].
     ///
     /// # Errors
     ///
     /// [`LogError::Io`] and [`LogError::Newer`].
     pub fn open(files: Arc<dyn Files>, settings: Settings) -> Result<Self, LogError> {
+        Self::open_synced(files, settings, Position::START)
+    }
+
+    /// Opens the log in a folder, or begins one. A torn tail is cut, what is damaged is counted; only a folder that
+    /// cannot be read, or that a later version wrote, is an error.
+    ///
+    /// Everything before `synced` has been read once, so it was acknowledged: where it is missing it is lost, and its
+    /// numbers are not given again, since ids of events are made of them.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`] and [`LogError::Newer`].
+    pub fn open_synced(files: Arc<dyn Files>, settings: Settings, synced: Position) -> Result<Self, LogError> {
         let mut names = files.list().map_err(io_error("list", "events"))?;
         names.sort();
         let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
@@ -144,7 +162,7 @@ impl EmbeddedLog {
             match next.and_then(|it| summary_of(files.as_ref(), first, it)) {
                 Some(sealed) => state.sealed.push(sealed),
                 None => {
-                    let opened = open_segment(files.as_ref(), &mut state, first, next)?;
+                    let opened = open_segment(files.as_ref(), &mut state, first, Bounds { limit: next, synced })?;
                     (tag, is_clean) = (opened.tag.or(tag), opened.is_clean);
                 }
             }
@@ -153,8 +171,12 @@ impl EmbeddedLog {
         if tag.is_none() || !is_begun {
             tag = recall(files.as_ref(), &firsts, &mut state.marks)?.or(tag);
         }
-        // Behind a torn tail, what is left of it could be taken for frames: such a segment is not written again.
-        let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| is_clean && is_begun);
+        let is_short = state.end < synced.0;
+        add_lost_tail(&mut state.damage, state.end, synced);
+        state.end = state.end.max(synced.0);
+        // Behind a torn tail, what is left of it could be taken for frames: such a segment is not written again. Nor is one
+        // that lost its end: the next one begins behind the gap.
+        let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| is_clean && is_begun && !is_short);
         let salt = state.active.as_ref().map(|it| it.salt).unwrap_or_default();
         let log = Self {
             tag: tag.unwrap_or_else(new_tag),
@@ -164,24 +186,26 @@ impl EmbeddedLog {
             state: Mutex::new(state),
             checked: Mutex::default(),
             sealing: Mutex::default(),
+            groups: GroupCache::default(),
             grown: Condvar::new(),
         };
         Ok(log)
     }
 
-    /// Looks at every byte of the log without changing it.
+    /// Looks at every byte of the log without changing it. `synced` is as for [`Self::open_synced`].
     ///
     /// # Errors
     ///
     /// [`LogError::Io`] and [`LogError::Newer`].
-    pub fn check(files: &dyn Files) -> Result<Damage, LogError> {
+    pub fn check(files: &dyn Files, synced: Position) -> Result<Damage, LogError> {
         let mut names = files.list().map_err(io_error("list", "events"))?;
         names.sort();
         let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
-        let mut damage = Damage::default();
+        let (mut damage, mut end) = (Damage::default(), 0);
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
-            let walked = walk_segment(files, first, next, |_| {})?;
+            let walked = walk_segment(files, first, Bounds { limit: next, synced }, |_| {})?;
+            end = walked.1.end;
             let index = files.open(&index_name_of(first)).ok();
             if index.is_some_and(|it| IndexFile::open(it).is_none_or(|it| !it.is_whole())) {
                 damage.damaged_places += 1;
@@ -202,6 +226,7 @@ impl EmbeddedLog {
             }
             add_damage(&mut damage, walked.1.damage);
         }
+        add_lost_tail(&mut damage, end, synced);
         Ok(damage)
     }
 }

@@ -8,9 +8,10 @@ use model::place::{Position, Sequence};
 use super::super::{LogError, ReadBlock, Search};
 use super::files::{File, Memory};
 use super::frame::Salt;
+use super::group::PackedGroup;
 use super::index::{Group, IndexFile, Summary};
 use super::recover::walk_segment;
-use super::segment::{index_name_of, name_of, read_group};
+use super::segment::{Bounds, index_name_of, name_of};
 use super::write::write_index;
 use super::{EmbeddedLog, io_error, locked};
 
@@ -39,49 +40,48 @@ pub(super) fn empty_at(position: Position) -> ReadBlock {
 impl EmbeddedLog {
     /// Reads the block that holds `from`, or the next one where damage took it; an empty one at the end.
     pub(super) fn read_from_files(&self, from: Position) -> Result<ReadBlock, LogError> {
+        if let Some(block) = self.groups.block_at(from) {
+            return Ok(block);
+        }
         let mut from = from;
         loop {
             let Some(place) = self.place_of(from)? else { return Ok(empty_at(from)) };
             let name = name_of(place.first);
-            let blocks = match &place.group {
-                Some(group) => read_group(place.file.as_ref(), group, place.salt).map_err(io_error("read", &name))?,
-                None => Vec::new(),
-            };
-            if let Some(block) = blocks.into_iter().find(|it| from < it.next()) {
-                return Ok(block);
+            if let Some(group) = &place.group {
+                let read = self.groups.load(place.file.as_ref(), group, place.salt, from);
+                if let Some(block) = read.map_err(io_error("read", &name))? {
+                    return Ok(block);
+                }
             }
             // Damage took what should be here: go on behind it.
-            from = Position(place.group.map_or(place.end, |it| it.end().max(from.0 + 1)));
+            from = Position(place.group.map_or(place.end, |it| it.end()));
         }
     }
 
-    /// Finds the group of frames that holds `from`, in the segment that holds it or else the next; `None` at the end.
+    /// Finds the group of frames that holds `from`, or else the next one, in the segment that holds it or else the next;
+    /// `None` at the end.
     fn place_of(&self, from: Position) -> Result<Option<Place>, LogError> {
         let (first, end, salt) = {
             let state = locked(&self.state);
-            if let Some(active) = &state.active
-                && active.first.0 <= from.0
-            {
-                let group = active
-                    .index
-                    .group_of(Sequence(from.0))
-                    .and_then(|it| active.index.groups.get(it as usize))
-                    .copied();
-                return Ok((from.0 < state.end).then(|| Place {
-                    first: active.first,
-                    file: active.file.clone(),
-                    group,
-                    end: state.end,
-                    salt: active.salt,
-                }));
+            let sealed = state.sealed.iter().find(|it| from.0 < it.summary.end);
+            match (sealed, &state.active) {
+                (Some(sealed), _) => (sealed.first, sealed.summary.end, sealed.salt),
+                (None, Some(active)) if from.0 < state.end => {
+                    let group = active.index.group_from(from).and_then(|it| active.index.groups.get(it as usize));
+                    return Ok(Some(Place {
+                        first: active.first,
+                        file: active.file.clone(),
+                        group: group.copied(),
+                        end: state.end,
+                        salt: active.salt,
+                    }));
+                }
+                _ => return Ok(None),
             }
-            let Some(sealed) = state.sealed.iter().find(|it| from.0 < it.summary.end) else { return Ok(None) };
-            (sealed.first, sealed.summary.end, sealed.salt)
         };
-        let from = Position(from.0.max(first.0));
         let file = self.file_of(first)?;
         let group = match self.index_of(first)? {
-            Some(index) => index_group(first, &index, |it| it.group_of(Sequence(from.0)))?,
+            Some(index) => index_group(first, &index, |it| it.group_from(from))?,
             None => None,
         };
         Ok(Some(Place { first, file, group, end, salt }))
@@ -98,7 +98,12 @@ impl EmbeddedLog {
             locked(&self.checked).insert(first);
             return Ok(Some(index));
         }
-        let mut walked = match walk_segment(self.files.as_ref(), first, Some(Sequence(end)), |_| {}) {
+        let mut walked = match walk_segment(
+            self.files.as_ref(),
+            first,
+            Bounds { limit: Some(Sequence(end)), ..Bounds::default() },
+            |_| {},
+        ) {
             Ok((_, walked)) => walked,
             Err(_) if self.end_of(first).is_none() => return Ok(None),
             Err(error) => return Err(error),
@@ -158,21 +163,19 @@ impl EmbeddedLog {
         active.into_iter().chain(sealed).collect()
     }
 
-    /// Reads the records of a group of a segment.
-    pub(super) fn blocks_of(
-        &self,
-        first: Sequence,
-        file: &dyn File,
-        group: &Group,
-    ) -> Result<Vec<ReadBlock>, LogError> {
+    /// Reads a group of a segment.
+    pub(super) fn packed(&self, first: Sequence, file: &dyn File, group: &Group) -> Result<PackedGroup, LogError> {
         let salt = {
             let state = locked(&self.state);
             let active = state.active.as_ref().filter(|it| it.first == first).map(|it| it.salt);
             active.or_else(|| state.sealed.iter().find(|it| it.first == first).map(|it| it.salt))
         };
         // A segment that retention took meanwhile has nothing to tell.
-        let Some(salt) = salt else { return Ok(Vec::new()) };
-        read_group(file, group, salt).map_err(io_error("read", &name_of(first)))
+        let mut packed = PackedGroup::default();
+        if let Some(salt) = salt {
+            packed.load(file, group, salt).map_err(io_error("read", &name_of(first)))?;
+        }
+        Ok(packed)
     }
 
     pub(super) fn file_of(&self, first: Sequence) -> Result<Arc<dyn File>, LogError> {

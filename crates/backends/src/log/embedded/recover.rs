@@ -10,7 +10,7 @@ use model::time::Timestamp;
 use super::files::Files;
 use super::frame;
 use super::index::{IndexFile, Summary};
-use super::segment::{self, SegmentHead, Walk, index_name_of, name_of, read_file, walk};
+use super::segment::{self, Bounds, SegmentHead, Walk, index_name_of, name_of, read_file, walk};
 use super::write::take_mark;
 use super::{Active, Sealed, State, TEMPORARY_ENDING, io_error};
 use crate::log::{Damage, LogError, ReadBlock, RecordKind};
@@ -46,11 +46,25 @@ pub(super) fn add_damage(to: &mut Damage, more: Damage) {
     to.findings.extend(more.findings);
 }
 
+/// Takes in that the log ends before what was synced: what is behind its end is damage and no torn tail.
+pub(super) fn add_lost_tail(damage: &mut Damage, end: u64, synced: Position) {
+    if synced.0 <= end {
+        return;
+    }
+    damage.torn_bytes = 0;
+    damage.damaged_places += 1;
+    damage.records_lost += synced.0 - end;
+    damage.findings.push(format!(
+        "records {end} to {} are lost: they were acknowledged, and detection had read them",
+        synced.0 - 1
+    ));
+}
+
 /// Walks over a segment; a damaged head is made up for by the name of the file.
 pub(super) fn walk_segment(
     files: &dyn Files,
     first: Sequence,
-    next: Option<Sequence>,
+    bounds: Bounds,
     mut see: impl FnMut(&ReadBlock),
 ) -> Result<(Option<u64>, Walk), LogError> {
     let name = name_of(first);
@@ -60,9 +74,9 @@ pub(super) fn walk_segment(
         let salt = bytes.get(segment::HEAD_BYTES..).and_then(frame::salt_of).unwrap_or_default();
         SegmentHead { first, tag: 0, made: Timestamp::default(), salt }
     });
-    let mut walked = walk(&bytes, &head, &name, next, |_, block| see(block));
+    let mut walked = walk(&bytes, &head, &name, bounds, |_, block| see(block));
     if decoded.is_none() {
-        add_lost_head(&mut walked, &bytes, &name, next);
+        add_lost_head(&mut walked, &bytes, &name, bounds.limit);
     }
     Ok((decoded.map(|it| it.tag), walked))
 }
@@ -92,10 +106,11 @@ pub(super) fn recall(
     for pair in firsts.windows(2).rev() {
         let mut older = BTreeMap::new();
         let mut tag_of_events = None;
-        let (tag, walked) = walk_segment(files, pair[0], Some(pair[1]), |block| {
-            block.records(Position::START).for_each(|it| take_mark(&mut older, &it));
-            tag_of_events = tag_of(block).or(tag_of_events);
-        })?;
+        let (tag, walked) =
+            walk_segment(files, pair[0], Bounds { limit: Some(pair[1]), ..Bounds::default() }, |block| {
+                block.records(Position::START).for_each(|it| take_mark(&mut older, &it));
+                tag_of_events = tag_of(block).or(tag_of_events);
+            })?;
         if !walked.index.groups.is_empty() {
             older.append(marks);
             *marks = older;
@@ -124,12 +139,12 @@ pub(super) fn open_segment(
     files: &dyn Files,
     state: &mut State,
     first: Sequence,
-    next: Option<Sequence>,
+    bounds: Bounds,
 ) -> Result<OpenedSegment, LogError> {
     // Every segment begins with all marks, so those of the one before are not needed.
     let mut marks = BTreeMap::new();
     let mut tag_of_events = None;
-    let (tag, walked) = walk_segment(files, first, next, |block| {
+    let (tag, walked) = walk_segment(files, first, bounds, |block| {
         block.records(Position::START).for_each(|it| take_mark(&mut marks, &it));
         tag_of_events = tag_of(block).or(tag_of_events);
     })?;
@@ -141,7 +156,7 @@ pub(super) fn open_segment(
     add_damage(&mut state.damage, walked.damage);
     let name = name_of(first);
     let file = files.open(&name).map_err(io_error("open", &name))?;
-    if next.is_some() {
+    if bounds.limit.is_some() {
         let bytes = file.len().map_err(io_error("read", &name))?;
         let summary = Summary { end: walked.end, ..walked.index.summary(walked.appended) };
         state.sealed.push(Sealed { first, summary, bytes, salt: walked.salt });

@@ -47,8 +47,8 @@ impl EmbeddedLog {
                 },
             };
             let Some(group) = group else { continue };
-            let blocks = self.blocks_of(first, &*self.file_of(first)?, &group)?;
-            for block in &blocks {
+            let mut packed = self.packed(first, &*self.file_of(first)?, &group)?;
+            for block in packed.blocks_newest_first() {
                 if let Some(found) = block.records(Position::START).find(has_id) {
                     return Ok(Some((found.sequence, found.bytes.to_vec())));
                 }
@@ -79,8 +79,7 @@ impl EmbeddedLog {
                     Some(file) => file,
                     None => file.insert(self.file_of(first)?),
                 };
-                let blocks = self.blocks_of(first, file.as_ref(), &group)?;
-                for block in blocks.iter().rev() {
+                for block in self.packed(first, file.as_ref(), &group)?.blocks_newest_first() {
                     let records: Vec<_> = block.records(Position::START).collect();
                     for record in records.iter().rev() {
                         let is_before = search.before.is_none_or(|it| record.sequence < it);
@@ -138,8 +137,7 @@ impl EmbeddedLog {
             };
             groups.retain(|it| it.has_specials);
             for group in groups.iter().rev() {
-                let blocks = self.blocks_of(first, &*self.file_of(first)?, group)?;
-                for block in blocks.iter().rev() {
+                for block in self.packed(first, &*self.file_of(first)?, group)?.blocks_newest_first() {
                     let records: Vec<_> = block.records(Position::START).collect();
                     for record in records.into_iter().rev() {
                         let is_special =

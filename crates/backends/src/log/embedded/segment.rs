@@ -5,13 +5,11 @@
 //! frames until the end of what was written, then zeros or what a crash left
 //! ```
 
-use std::sync::Arc;
-
-use model::place::Sequence;
+use model::place::{Position, Sequence};
 use model::time::Timestamp;
 
 use super::files::{File, Files, read_whole};
-use super::frame::{self, ALIGN, Head, Salt};
+use super::frame::{self, ALIGN, Head, Salt, Unpacker};
 use super::index::Index;
 use crate::log::{Damage, LogError, ReadBlock};
 
@@ -113,26 +111,35 @@ pub struct Walk {
     pub salt: Salt,
 }
 
-/// Walks over the frames of a segment, calling `see` for each; what is behind `limit` (the first number of the next
-/// segment) was never acknowledged and is passed over.
+/// What is known of a segment from elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// The first number of the next segment; what is behind it was never acknowledged and is passed over.
+    pub limit: Option<Sequence>,
+    /// Everything before this position was synced, as whoever read it says.
+    pub synced: Position,
+}
+
+/// Walks over the frames of a segment, calling `see` for each.
 pub fn walk(
     bytes: &[u8],
     head: &SegmentHead,
     name: &str,
-    limit: Option<Sequence>,
+    bounds: Bounds,
     mut see: impl FnMut(&Head, &ReadBlock),
 ) -> Walk {
     let (salt, end_offset) = (head.salt, HEAD_BYTES as u64);
     let mut found = Walk { end_offset, end: head.first.0, appended: head.made, salt, ..Walk::default() };
-    let mut at = HEAD_BYTES;
+    let (mut at, mut unpacker) = (HEAD_BYTES, Unpacker::default());
     while at < bytes.len() {
-        let Some((start, frame_head, block)) = next_frame(bytes, at, found.end, salt) else { break };
-        if limit.is_some_and(|it| it <= frame_head.first) {
+        let Some((start, frame_head, block)) = next_frame(bytes, at, found.end, salt, &mut unpacker) else { break };
+        if bounds.limit.is_some_and(|it| it <= frame_head.first) {
             break;
         }
         let missing = frame_head.first.0 - found.end;
         let is_gap = at < start || 0 < missing;
-        if is_gap && limit.is_none() && frame_head.continues() && !begins_later(bytes, start, &frame_head, salt) {
+        let is_known = bounds.limit.is_some() || frame_head.first.0 < bounds.synced.0;
+        if is_gap && !is_known && frame_head.continues() && !begins_later(bytes, start, &frame_head, salt) {
             break;
         }
         if at < start {
@@ -164,7 +171,7 @@ pub fn walk(
 /// is what a crash left of it, and nothing that was acknowledged.
 fn begins_later(bytes: &[u8], start: usize, head: &Head, salt: Salt) -> bool {
     let (mut at, mut end) = (start + head.frame_bytes(), head.first.0 + u64::from(head.count));
-    while let Some((start, head, _)) = next_frame(bytes, at, end, salt) {
+    while let Some((start, head)) = find_frame(bytes, at, end, salt) {
         if !head.continues() {
             return true;
         }
@@ -174,15 +181,13 @@ fn begins_later(bytes: &[u8], start: usize, head: &Head, salt: Salt) -> bool {
 }
 
 /// Finds the next undamaged frame at `at` or behind it whose numbers do not go back.
-fn next_frame(bytes: &[u8], at: usize, end: u64, salt: Salt) -> Option<(usize, Head, ReadBlock)> {
+pub(super) fn find_frame(bytes: &[u8], at: usize, end: u64, salt: Salt) -> Option<(usize, Head)> {
     let mut start = at;
     while start + frame::HEAD_BYTES <= bytes.len() {
         if let Some(head) = frame::check(&bytes[start..], salt)
             && end <= head.first.0
-            && let Some(raw) = frame::unpack(&bytes[start..], &head)
         {
-            let block = ReadBlock::new(head.first, head.count, Arc::from(raw));
-            return Some((start, head, block));
+            return Some((start, head));
         }
         start += ALIGN;
         if bytes[start.min(bytes.len())..].iter().take(4096).all(|it| *it == 0) {
@@ -192,27 +197,28 @@ fn next_frame(bytes: &[u8], at: usize, end: u64, salt: Salt) -> Option<(usize, H
     None
 }
 
+/// The same for one that can be unpacked, with its records.
+fn next_frame(
+    bytes: &[u8],
+    at: usize,
+    end: u64,
+    salt: Salt,
+    unpacker: &mut Unpacker,
+) -> Option<(usize, Head, ReadBlock)> {
+    let mut from = at;
+    loop {
+        let (start, head) = find_frame(bytes, from, end, salt)?;
+        if let Some(raw) = unpacker.unpack(&bytes[start..], &head) {
+            return Some((start, head, ReadBlock::new(head.first, head.count, raw)));
+        }
+        from = start + ALIGN;
+    }
+}
+
 /// Skips whole zero words: most of a preallocated file is zeros.
 fn skip_zeros(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at.min(bytes.len())..];
     rest.iter().position(|it| *it != 0).map_or(bytes.len(), |it| (at + it) / ALIGN * ALIGN)
-}
-
-/// Reads the records of a group; what is damaged is passed over.
-///
-/// # Errors
-///
-/// What the system says.
-pub fn read_group(file: &dyn File, group: &super::index::Group, salt: Salt) -> std::io::Result<Vec<ReadBlock>> {
-    let mut bytes = vec![0; usize::try_from(group.bytes).map_err(std::io::Error::other)?];
-    let read = file.read_at(&mut bytes, group.offset)?;
-    let (mut at, mut end, mut blocks) = (0, group.first.0, Vec::new());
-    while let Some((start, head, block)) = next_frame(&bytes[..read], at, end, salt) {
-        at = start + head.frame_bytes();
-        end = head.first.0 + u64::from(head.count);
-        blocks.push(block);
-    }
-    Ok(blocks)
 }
 
 /// Reads a whole segment file.

@@ -80,6 +80,8 @@ pub(crate) fn a_token_is_taken_once<S: Store>(open: impl Fn() -> S) {
     }
 }
 
-pub(crate) fn an_open_store_is_available<S: Store>(open: impl Fn() -> S) {
-    assert!(open().is_available());
+pub(crate) fn an_open_store_is_available_and_has_a_size<S: Store>(open: impl Fn() -> S) {
+    let store = open();
+    assert!(store.is_available());
+    assert!(0 < store.size_bytes().expect("the store of a test can be read"));
 }

@@ -15,7 +15,9 @@ use model::place::{PartitionId, Position};
 use model::severity::Severity;
 use model::time::Timestamp;
 
-use super::{AlertQuery, Commit, Committed, Key, Lease, OutboxRow, Scope, Store, StoredAlert};
+use super::outbox::{OutboxRow, Subject};
+
+use super::{AlertQuery, Commit, Committed, Key, Lease, Scope, Store, StoredAlert};
 
 const PARTITION: PartitionId = PartitionId(3);
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -57,7 +59,7 @@ macro_rules! suite {
                     a_key_tells_when_it_was_last_used
                     a_token_works_until_it_expires
                     a_token_is_taken_once
-                    an_open_store_is_available;
+                    an_open_store_is_available_and_has_a_size;
                 lives:
                     a_life_is_kept_with_who_gave_it
                     a_closed_alert_that_grows_stays_closed_and_counts
@@ -114,7 +116,14 @@ pub(crate) fn alert(number: u64) -> Alert {
 }
 
 fn row(of: &Alert) -> OutboxRow {
-    OutboxRow { alert: of.id, destination: "slack".into(), kind: "raised".into(), payload: "{}".into() }
+    OutboxRow {
+        subject: Subject::Alert(of.id),
+        destination: "slack".into(),
+        kind: "raised".into(),
+        occurrence: 0,
+        repeat: None,
+        payload: "{}".into(),
+    }
 }
 
 fn commit(store: &impl Store, lease: &mut Lease, alerts: &[Alert]) -> Committed {

@@ -1,6 +1,7 @@
 //! The alerts: how a commit stores them and how a list asks for them.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use model::alert::{Alert, AlertStatus};
 use model::id::AlertId;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, param
 use super::body;
 use super::error::corrupt;
 use super::unite::Counted;
-use crate::store::{AlertQuery, Commit, StoreError, StoredAlert};
+use crate::store::{AlertQuery, StoreError, StoredAlert};
 
 const COLUMNS: &str = "status, created_at, updated_at, body";
 
@@ -103,21 +104,6 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// Puts what is to be delivered into the outbox; what is there already stays as it is.
-pub(super) fn post(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
-    if commit.outbox.is_empty() {
-        return Ok(());
-    }
-    let mut insert = transaction.prepare(
-        "INSERT OR IGNORE INTO outbox (alert, destination, kind, payload, created_at, next_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-    )?;
-    for row in commit.outbox {
-        insert.execute(params![key_of(row.alert), row.destination, row.kind, row.payload, commit.now.0])?;
-    }
-    Ok(())
-}
-
 /// Reads one alert.
 pub(super) fn one(connection: &Connection, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM alerts WHERE id = ?1");
@@ -131,7 +117,12 @@ pub(super) fn by_id(
     limit: usize,
 ) -> Result<Vec<StoredAlert>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
-    collect(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)])
+    let mut found = Vec::new();
+    each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)], &mut |it| {
+        found.push(it);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
 }
 
 /// Reads the ids from `first` to `last`, by rising id.
@@ -151,20 +142,30 @@ pub(super) fn ids(
     Ok(found)
 }
 
-/// Reads the alerts that are asked for.
-pub(super) fn list(connection: &Connection, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
+/// Shows the alerts that are asked for to `see`, until it breaks.
+pub(super) fn list(
+    connection: &Connection,
+    query: &AlertQuery,
+    see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let (sql, values) = select(query);
-    collect(connection, &sql, values)
+    each(connection, &sql, values, see)
 }
 
-fn collect(connection: &Connection, sql: &str, values: Vec<Value>) -> Result<Vec<StoredAlert>, StoreError> {
+fn each(
+    connection: &Connection,
+    sql: &str,
+    values: Vec<Value>,
+    see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(read(row)?);
+        if see(read(row)?).is_break() {
+            break;
+        }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Writes the statement for a query, with its values.

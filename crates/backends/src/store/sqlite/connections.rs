@@ -13,8 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::schema::migrate;
 use crate::store::StoreError;
 
-/// How many questions are answered at once; more wait.
-const READERS_MAX: usize = 4;
+/// How many questions are answered at once; more wait. The edges ask less at once: four lists, four exports; what is
+/// beyond them is short.
+const READERS_MAX: usize = 12;
 /// How long a question waits for one of [`READERS_MAX`] connections before the store is said to be unavailable.
 const READER_WAIT: Duration = Duration::from_secs(5);
 /// How long a statement waits for another process that writes: a commit takes some milliseconds, a large one a tenth
@@ -30,6 +31,8 @@ pub(super) struct Connections {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Readers>,
+    /// The connection by which it is found out whether the file can be read at all, however busy the others are.
+    probe: Mutex<Option<Connection>>,
     returned: Condvar,
 }
 
@@ -63,6 +66,7 @@ impl Connections {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::default(),
+            probe: Mutex::default(),
             returned: Condvar::new(),
         })
     }
@@ -87,11 +91,28 @@ impl Connections {
         // From here on the drop of the reader gives its place back.
         let mut reader = Reader { connections: self, connection: idle };
         if reader.connection.is_none() {
-            let connection = connect(&self.path)?;
-            connection.pragma_update(None, "query_only", true)?;
-            reader.connection = Some(connection);
+            reader.connection = Some(self.connect_to_read()?);
         }
         Ok(reader)
+    }
+
+    /// Whether the file can be read; no question that others ask keeps this one waiting.
+    pub(super) fn is_answering(&self) -> bool {
+        let mut probe = locked(&self.probe);
+        let connection = probe.take().map_or_else(|| self.connect_to_read(), Ok);
+        let Ok(connection) = connection else { return false };
+        let answer: rusqlite::Result<i64> =
+            connection.query_row("SELECT count(*) FROM partitions", [], |row| row.get(0));
+        // One that failed is not asked again.
+        let is_answering = answer.is_ok();
+        *probe = is_answering.then_some(connection);
+        is_answering
+    }
+
+    fn connect_to_read(&self) -> Result<Connection, StoreError> {
+        let connection = connect(&self.path)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
     }
 }
 
@@ -136,4 +157,21 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT as i64)?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_store_is_no_dead_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let connections = Connections::open(&path).unwrap();
+        let busy: Vec<_> = (0..READERS_MAX).map(|_| connections.reader().unwrap()).collect();
+        let began = std::time::Instant::now();
+        assert!(connections.is_answering() && connections.is_answering());
+        assert!(began.elapsed() < READER_WAIT);
+        drop(busy);
+    }
 }

@@ -11,6 +11,7 @@ mod decisions;
 mod error;
 mod keys;
 mod life;
+mod outbox;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod unite;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use model::id::AlertId;
@@ -28,6 +30,10 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use self::alerts::{Writing, Written};
 use self::connections::Connections;
+use super::outbox::{
+    Delivery, DeliveryQuery, Expired, MessageId, Outbox, OutboxCounts, OutboxLimits, OutboxRow, Outcome, Replay,
+    Subject, Take, Taken, Wake,
+};
 use super::{
     AlertQuery, Commit, Committed, Handled, Handling, Key, Lease, StatusChange, Store, StoreError, StoredAlert,
 };
@@ -41,6 +47,7 @@ const EACH_ALERTS: usize = 100;
 pub struct SqliteStore {
     connections: Connections,
     generation: AtomicU64,
+    wake: Mutex<Option<Wake>>,
 }
 
 impl SqliteStore {
@@ -51,7 +58,7 @@ impl SqliteStore {
     /// [`StoreError::Newer`] for a file of a later version, which is left as it is; [`StoreError::Unavailable`] and
     /// [`StoreError::Corrupt`] as the file allows.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connections: Connections::open(path)?, generation: AtomicU64::new(0) })
+        Ok(Self { connections: Connections::open(path)?, generation: AtomicU64::new(0), wake: Mutex::default() })
     }
 
     /// Does `write` in one transaction, and nothing of it when it fails.
@@ -66,6 +73,14 @@ impl SqliteStore {
     fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
+
+    /// Says that there may be something to deliver.
+    fn wake(&self) {
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
 }
 
 /// Moves the position of a partition, if it is where its owner left it and the owner is still the owner.
@@ -76,6 +91,64 @@ fn advance(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result<(), Sto
         params![commit.to.0.cast_signed(), partition.0, epoch.cast_signed(), position.0.cast_signed()],
     )?;
     if changed == 0 { Err(StoreError::Fenced { partition }) } else { Ok(()) }
+}
+
+/// Whether a message tells of something that this commit made: an alert that was stored before was told of then.
+fn is_news(row: &OutboxRow, commit: &Commit<'_>, committed: &Committed) -> bool {
+    match row.subject {
+        Subject::Alert(id) => committed.raised.contains(&id) || !commit.alerts.iter().any(|it| it.id == id),
+        Subject::Decision(_) | Subject::Test(_) => true,
+    }
+}
+
+impl Outbox for SqliteStore {
+    fn post(&self, rows: &[OutboxRow], now: Timestamp) -> Result<usize, StoreError> {
+        let posted = self.write(|it| outbox::post(it, rows, now))?;
+        if 0 < posted {
+            self.wake();
+        }
+        Ok(posted)
+    }
+
+    fn on_post(&self, wake: Wake) {
+        *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+    }
+
+    fn take(&self, take: &Take<'_>) -> Result<Vec<Taken>, StoreError> {
+        self.write(|it| outbox::take(it, take))
+    }
+
+    fn settle(&self, owner: &str, settled: &[(MessageId, Outcome)], now: Timestamp) -> Result<usize, StoreError> {
+        self.write(|it| outbox::settle(it, owner, settled, now))
+    }
+
+    fn end_leases(&self) -> Result<usize, StoreError> {
+        self.write(outbox::end_leases)
+    }
+
+    fn next_due(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {
+        outbox::next_due(&*self.connections.reader()?, destination)
+    }
+
+    fn deliveries(&self, query: &DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
+        outbox::list(&*self.connections.reader()?, query)
+    }
+
+    fn replay(&self, replay: &Replay, now: Timestamp) -> Result<usize, StoreError> {
+        let replayed = self.write(|it| outbox::replay(it, replay, now))?;
+        if 0 < replayed {
+            self.wake();
+        }
+        Ok(replayed)
+    }
+
+    fn expire(&self, limits: &OutboxLimits, now: Timestamp, limit: usize) -> Result<Expired, StoreError> {
+        self.write(|it| outbox::expire(it, limits, now, limit))
+    }
+
+    fn outbox_counts(&self) -> Result<Vec<OutboxCounts>, StoreError> {
+        outbox::counts(&*self.connections.reader()?)
+    }
 }
 
 impl Store for SqliteStore {
@@ -99,7 +172,7 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
-        let (mut committed, mut is_changed) = (Committed::default(), false);
+        let (mut committed, mut is_changed, mut posted) = (Committed::default(), false, 0);
         self.write(|transaction| {
             advance(transaction, commit)?;
             if !commit.alerts.is_empty() {
@@ -112,8 +185,12 @@ impl Store for SqliteStore {
                     }
                 }
             }
-            alerts::post(transaction, commit)?;
             decisions::propose(transaction, commit.proposals, &committed.raised, commit.now)?;
+            posted = outbox::post(
+                transaction,
+                commit.outbox.iter().filter(|it| is_news(it, commit, &committed)),
+                commit.now,
+            )?;
             failpoint::visit("store.before_commit");
             Ok(())
         })?;
@@ -121,11 +198,14 @@ impl Store for SqliteStore {
         if is_changed {
             self.changed();
         }
+        if 0 < posted {
+            self.wake();
+        }
         Ok(committed)
     }
 
-    fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StoreError> {
-        alerts::list(&*self.connections.reader()?, query)
+    fn list(&self, query: &AlertQuery, see: &mut dyn FnMut(StoredAlert) -> ControlFlow<()>) -> Result<(), StoreError> {
+        alerts::list(&*self.connections.reader()?, query, see)
     }
 
     fn alert(&self, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
@@ -148,10 +228,19 @@ impl Store for SqliteStore {
         }
     }
 
-    fn handle(&self, id: AlertId, handling: &Handling) -> Result<Handled, StoreError> {
-        let handled = self.write(|it| life::handle(it, id, handling))?;
+    fn handle_and_post(&self, id: AlertId, handling: &Handling, rows: &[OutboxRow]) -> Result<Handled, StoreError> {
+        let (handled, posted) = self.write(|transaction| {
+            let before = alerts::one(transaction, id)?.map(|it| it.alert.status);
+            let handled = life::handle(transaction, id, handling)?;
+            let is_other = handled == Handled::Changed && before != Some(handling.status);
+            let posted = if is_other { outbox::post(transaction, rows, handling.at)? } else { 0 };
+            Ok((handled, posted))
+        })?;
         if handled == Handled::Changed {
             self.changed();
+        }
+        if 0 < posted {
+            self.wake();
         }
         Ok(handled)
     }
@@ -221,10 +310,13 @@ impl Store for SqliteStore {
         Ok(alerts + others)
     }
 
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: i64 = self.connections.reader()?.query_row(sql, [], |row| row.get(0))?;
+        Ok(bytes.cast_unsigned())
+    }
+
     fn is_available(&self) -> bool {
-        let answer = || -> Result<i64, StoreError> {
-            Ok(self.connections.reader()?.query_row("SELECT count(*) FROM partitions", [], |row| row.get(0))?)
-        };
-        answer().is_ok()
+        self.connections.is_answering()
     }
 }

@@ -9,10 +9,11 @@ use crate::store::StoreError;
 
 /// What leads from each format to the next; the format of a file is how many of them it has had. What has been
 /// released is never changed: a correction is a migration of its own.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("0001_first.sql"),
     include_str!("0002_key_uses.sql"),
     include_str!("0003_life.sql"),
+    include_str!("0004_outbox.sql"),
     include_str!("0005_decisions.sql"),
 ];
 

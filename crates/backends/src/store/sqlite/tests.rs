@@ -15,6 +15,7 @@ fn open(folder: &tempfile::TempDir) -> SqliteStore {
 
 super::super::conformance::suite!(|folder| super::open(folder));
 super::super::decisions_conformance::suite!(|folder| super::open(folder));
+super::super::outbox_conformance::suite!(|folder| super::open(folder));
 
 #[test]
 fn only_its_owner_may_read_the_files() {
@@ -88,50 +89,12 @@ fn a_commit_while_another_process_writes_is_unavailable_and_works_later() {
 }
 
 #[test]
-fn a_message_is_put_into_the_outbox_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    let mut lease = store.acquire(PartitionId(0)).unwrap();
-    let row = |kind: &str, payload: &str| crate::store::OutboxRow {
-        alert: alert(1).id,
-        destination: "d".into(),
-        kind: kind.into(),
-        payload: payload.into(),
-    };
-    for (to, payload) in [(1, "first"), (2, "second")] {
-        let outbox = [row("raised", payload), row("raised", "third"), row("closed", payload)];
-        let commit = Commit {
-            lease,
-            to: Position(to),
-            alerts: &[alert(1)],
-            outbox: &outbox,
-            proposals: &[],
-            now: Timestamp(to as i64),
-        };
-        store.commit(&commit).unwrap();
-        lease.position = commit.to;
-    }
-    let writer = store.connections.writer();
-    let mut statement =
-        writer.prepare("SELECT kind, payload, created_at, attempt FROM outbox ORDER BY number").unwrap();
-    let rows = statement.query_map([], |it| Ok((it.get(0)?, it.get(1)?, it.get(2)?, it.get(3)?))).unwrap();
-    let rows: Vec<(String, String, i64, i64)> = rows.map(Result::unwrap).collect();
-    assert_eq!(rows, [("raised".into(), "first".into(), 1, 0), ("closed".into(), "first".into(), 1, 0)]);
-}
-
-#[test]
-fn closed_alerts_go_when_they_are_old_and_their_messages_with_them() {
+fn closed_alerts_go_when_they_are_old() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let lease = store.acquire(PartitionId(0)).unwrap();
     let alerts: Vec<_> = (0..4).map(alert).collect();
-    let outbox = [crate::store::OutboxRow {
-        alert: alerts[0].id,
-        destination: "d".into(),
-        kind: "raised".into(),
-        payload: String::new(),
-    }];
-    let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &outbox, proposals: &[], now: Timestamp(1) };
+    let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &[], proposals: &[], now: Timestamp(1) };
     store.commit(&commit).unwrap();
     let close = "UPDATE alerts SET status = 'closed', updated_at = last_seen \
          WHERE id <> (SELECT id FROM alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
@@ -143,8 +106,6 @@ fn closed_alerts_go_when_they_are_old_and_their_messages_with_them() {
     assert_eq!(store.prune(now, Duration::from_nanos(10), 9).unwrap(), 1);
     let left: Vec<_> = store.alerts(&AlertQuery { limit: 9, ..AlertQuery::default() }).unwrap();
     assert_eq!(left.iter().map(|it| it.alert.id).collect::<Vec<_>>(), [alerts[3].id, alerts[1].id]);
-    let rows: i64 = store.connections.writer().query_row("SELECT count(*) FROM outbox", [], |it| it.get(0)).unwrap();
-    assert_eq!(rows, 0);
 }
 
 #[test]
