@@ -27,6 +27,8 @@ pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const INPUTS_MAX: usize = 200;
 /// How many rules have a label of their own: more than any published rule set has.
 const RULES_MAX: usize = 10_000;
+/// How many bouncers have a label of their own.
+const BOUNCERS_MAX: usize = 200;
 /// The label of what is beyond a limit.
 const OTHER: &str = "other";
 /// The label of all rules of other tools: their names come with the events, so a sender could make any number.
@@ -85,6 +87,7 @@ fn text_of(measured: &Measured) -> String {
     }
     deliveries(&mut page, &measured.status.deliveries);
     rtg(&mut page, measured);
+    bouncers(&mut page, &measured.status);
     process(&mut page, measured);
     page.0
 }
@@ -218,6 +221,21 @@ fn rtg(page: &mut Exposition, measured: &Measured) {
     page.sample(&bucket, &[("le", "+Inf")], all);
     page.sample(&format!("{name}_sum"), &[], status.latency.sum().as_secs_f64());
     page.sample(&format!("{name}_count"), &[], all);
+}
+
+fn bouncers(page: &mut Exposition, status: &Status) {
+    let shown = || status.bouncers.iter().take(BOUNCERS_MAX);
+    let age = "bartizan_bouncer_last_pull_age_seconds";
+    page.family(age, "gauge", "How long ago a bouncer pulled decisions.");
+    shown().for_each(|it| page.sample(age, &[("bouncer", &it.name), ("kind", &it.kind)], it.age.as_secs_f64()));
+    let lag = "bartizan_bouncer_lag_seconds";
+    page.family(lag, "gauge", "How long the newest decision had waited for a bouncer.");
+    for (it, value) in shown().filter_map(|it| Some((it, it.lag?))) {
+        page.sample(lag, &[("bouncer", &it.name), ("kind", &it.kind)], value.as_secs_f64());
+    }
+    let silent = "bartizan_bouncer_silent";
+    page.family(silent, "gauge", "Whether a bouncer missed several of its pulls.");
+    shown().for_each(|it| page.sample(silent, &[("bouncer", &it.name), ("kind", &it.kind)], u8::from(it.is_silent)));
 }
 
 fn process(page: &mut Exposition, measured: &Measured) {

@@ -14,10 +14,15 @@ const BY_THE_LISTENER: [(u16, &str); 3] = [
 ];
 
 /// The groups of the document, in order, with the beginnings of the paths that belong to them.
-const GROUPS: [(&str, &str, &[&str]); 6] = [
+const GROUPS: [(&str, &str, &[&str]); 7] = [
     ("Alerts", "What was found.", &["/alerts", "/v1/alerts", "/anomalies", "/v1/exceptions"]),
     ("Events", "What was sent in, and how to send it.", &["/v1/events", "/logs", "/ingest"]),
     ("Intake", "What became of every record.", &["/v1/ledger", "/v1/quarantine"]),
+    (
+        "Decisions",
+        "Who is kept out, and who enforces it.",
+        &["/v1/decisions", "/v1/never-block", "/v1/audit", "/v1/lists", "/v1/bouncers", "/risk"],
+    ),
     ("Messages", "Who is told of alerts, and whether it arrived.", &["/v1/notify", "/v1/deliveries"]),
     ("State", "Whether everything works.", &["/health", "/healthz", "/readyz", "/metrics", "/openapi.json"]),
     ("Pages", "What a browser shows.", &[]),
@@ -132,6 +137,8 @@ fn access(route: &Route) -> String {
         Permission::Ingest => "ingest",
         Permission::Read => "read",
         Permission::Metrics => "metrics",
+        Permission::Bouncer => "bouncer",
+        Permission::Decisions => "bouncer` or `read",
         Permission::Admin => "admin",
     };
     let also = if route.permission == Permission::Admin { "" } else { " or `admin`" };

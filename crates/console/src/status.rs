@@ -39,6 +39,8 @@ pub struct Status {
     pub latency: Latency,
     /// The gateway; `None` without one.
     pub gateway: Option<Gateway>,
+    /// Who pulls decisions.
+    pub bouncers: Vec<Bouncer>,
     /// What became of messages, by destination.
     pub deliveries: Vec<Deliveries>,
 }
@@ -66,6 +68,21 @@ pub struct Gateway {
     pub inspections: u64,
     /// How long that took together.
     pub inspection_time: Duration,
+}
+
+/// Those who pull decisions with one key through one door; of several the worst.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bouncer {
+    /// The name of the key.
+    pub name: String,
+    /// The door.
+    pub kind: String,
+    /// How long ago it pulled.
+    pub age: Duration,
+    /// How long the newest decision that it was told of had waited for it.
+    pub lag: Option<Duration>,
+    /// Whether it missed several of its pulls.
+    pub is_silent: bool,
 }
 
 /// What became of the messages to a destination.

@@ -1,5 +1,6 @@
 //! Where all enforcers of a process look: the decisions in force and who is spared, shared by any number of threads.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -7,8 +8,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use model::decision::{Decision, Target};
 use model::time::Timestamp;
 
-use crate::set::{Changes, Cursor, DecisionSet, Entry};
+use crate::set::{Changes, Cursor, DecisionSet, Entry, View};
 use crate::spared::SparedList;
+
+/// Is told that something changed; it must not block, and not ask the board.
+pub type Listener = Arc<dyn Fn() + Send + Sync>;
 
 /// The decisions in force and who is spared. What is spared is asked again whenever a decision is served.
 #[derive(Debug, Default)]
@@ -16,6 +20,16 @@ pub struct Board {
     inner: RwLock<Inner>,
     /// Another number after each change of what is served.
     version: AtomicU64,
+    listeners: Listeners,
+}
+
+#[derive(Default)]
+struct Listeners(RwLock<Vec<Listener>>);
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listeners")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,14 +46,24 @@ impl Board {
         decisions.iter().for_each(|it| inner.set.apply(it, now));
         drop(inner);
         if !decisions.is_empty() {
-            self.version.fetch_add(1, Ordering::Release);
+            self.tell();
         }
+    }
+
+    /// Has `listener` told after each change of what is served; what expires by itself changes nothing.
+    pub fn listen(&self, listener: Listener) {
+        self.listeners.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    fn tell(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.listeners.0.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|it| it());
     }
 
     /// Takes a new list of who is spared.
     pub fn spare(&self, spared: SparedList) {
         self.write().spared = spared;
-        self.version.fetch_add(1, Ordering::Release);
+        self.tell();
     }
 
     /// What is to be done with an address; nothing when it is spared.
@@ -55,6 +79,15 @@ impl Board {
     pub fn since(&self, cursor: Option<Cursor>, now: Timestamp) -> Changes {
         let inner = self.read();
         let mut changes = inner.set.since(cursor, now);
+        changes.added.retain(|it| inner.is_served(&it.target));
+        changes
+    }
+
+    /// The same for somebody who sees a part only; see [`DecisionSet::since_for`].
+    #[must_use]
+    pub fn since_for(&self, cursor: Option<Cursor>, now: Timestamp, view: View<'_>) -> Changes {
+        let inner = self.read();
+        let mut changes = inner.set.since_for(cursor, now, view);
         changes.added.retain(|it| inner.is_served(&it.target));
         changes
     }

@@ -60,6 +60,15 @@ pub struct Changes {
     pub next: Cursor,
 }
 
+/// What somebody sees of the decisions.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Whether nothing is told twice: what was removed once only, without [`OVERLAP`].
+    pub is_exact: bool,
+    /// Which decisions there are for them.
+    pub takes: &'a dyn Fn(&Entry) -> bool,
+}
+
 /// Entries by what enforcers tell them apart by.
 type ByTarget<'a> = HashMap<(&'a Target, Measure), &'a Arc<Entry>>;
 
@@ -199,20 +208,30 @@ impl DecisionSet {
     /// same target and measure ended: some enforcers keep only the first and let it end (a kernel's set with time limits).
     #[must_use]
     pub fn since(&self, cursor: Option<Cursor>, now: Timestamp) -> Changes {
+        self.since_for(cursor, now, View { is_exact: false, takes: &|_| true })
+    }
+
+    /// The same for somebody who sees a part only, as if there were nothing else.
+    #[must_use]
+    pub fn since_for(&self, cursor: Option<Cursor>, now: Timestamp, view: View<'_>) -> Changes {
         let next = Cursor { changed: self.changed, at: now };
         let cursor =
             cursor.filter(|it| self.gone_from < it.at.minus(OVERLAP) || self.gone_from == Timestamp::default());
-        let (from, at) = cursor.map_or((0, Timestamp(i64::MIN)), |it| (it.changed, it.at.minus(OVERLAP)));
+        let told = cursor.unwrap_or(Cursor { changed: 0, at: Timestamp::MIN });
+        let at = cursor.map_or(Timestamp::MIN, |it| it.at.minus(OVERLAP));
+        let is_news =
+            |it: &&Arc<Entry>| (view.takes)(it) && (!view.is_exact || told.changed < it.changed || told.at < it.until);
         let (mut added, mut removed) = (ByTarget::new(), ByTarget::new());
-        for entry in self.by_change.range(from.saturating_add(1)..).map(|it| it.1) {
-            if let Some(last) = self.last_of(entry, now) {
+        for entry in self.by_change.range(told.changed.saturating_add(1)..).map(|it| it.1).filter(is_news) {
+            if let Some(last) = self.last_of(entry, now, view) {
                 added.insert((&last.target, last.measure), last);
             }
         }
         let first = self.gone.partition_point(|it| it.0 <= at);
         let expired = self.ends.range(..=(now, DecisionId(u64::MAX))).map(|it| it.1);
-        for entry in self.gone.range(first..).map(|it| &it.1).chain(expired.filter(|it| at < it.until)) {
-            match self.last_of(entry, now) {
+        let gone = self.gone.range(first..).map(|it| &it.1).chain(expired.filter(|it| at < it.until));
+        for entry in gone.filter(is_news) {
+            match self.last_of(entry, now, view) {
                 Some(last) => added.insert((&last.target, last.measure), last),
                 None => removed.insert((&entry.target, entry.measure), entry),
             };
@@ -221,8 +240,9 @@ impl DecisionSet {
     }
 
     /// Of what is in force about the target and measure of `entry`, what ends last.
-    fn last_of(&self, entry: &Entry, now: Timestamp) -> Option<&Arc<Entry>> {
-        self.of_target(&entry.target, now).filter(|it| it.measure == entry.measure).max_by_key(|it| (it.until, it.id))
+    fn last_of(&self, entry: &Entry, now: Timestamp, view: View<'_>) -> Option<&Arc<Entry>> {
+        let alike = |it: &&Arc<Entry>| it.measure == entry.measure && (view.takes)(it);
+        self.of_target(&entry.target, now).filter(alike).max_by_key(|it| (it.until, it.id))
     }
 
     fn label(&mut self, decision: &Decision) -> Arc<str> {

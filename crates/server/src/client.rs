@@ -21,6 +21,9 @@ use crate::up::{Assembly, assemble};
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a command calls itself.
+const AGENT: &str = "bartizan";
+
 /// The longest line of a head, in bytes.
 const LINE_BYTES_MAX: u64 = 16 << 10;
 /// How much of a body is in memory at a time, in bytes.
@@ -28,8 +31,8 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// A way to the routes over a data folder.
 pub(crate) enum Client {
-    /// Through the server that holds the folder.
-    Remote(File),
+    /// Through the server that holds the folder, and as what it calls itself there.
+    Remote(File, &'static str),
     /// By opening it.
     Local(Box<Local>),
 }
@@ -82,7 +85,7 @@ impl Client {
         if Folder::is_held(data)? {
             let folder = File::open(data)
                 .map_err(|it| Failure::unusable(format!("`{}` cannot be opened: {it}", data.display())))?;
-            return Ok(Self::Remote(folder));
+            return Ok(Self::Remote(folder, AGENT));
         }
         let core = Core::open(data, config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -93,10 +96,16 @@ impl Client {
         Ok(Self::Local(Box::new(Local { assembly, runtime })))
     }
 
+    /// The way through the server of a folder, which must be there; it calls itself `agent`.
+    pub(crate) fn of_server(data: &Path, agent: &'static str) -> Result<Self, Failure> {
+        let failed = |it: io::Error| Failure::failed(format!("`{}` cannot be opened: {it}", data.display()));
+        Ok(Self::Remote(File::open(data).map_err(failed)?, agent))
+    }
+
     /// Calls a route; `path` has its query with it.
     pub(crate) fn call(&self, method: Method, path: &str, body: &str) -> Result<Reply, Failure> {
         match self {
-            Self::Remote(folder) => remote(folder, &method, path, body),
+            Self::Remote(folder, agent) => ask(folder, agent, &method, path, body).map_err(unanswered)?.reply(),
             Self::Local(local) => {
                 let service = local.assembly.service.clone();
                 let answer = local.runtime.block_on(service.call(method, path, body.to_owned()));
@@ -108,8 +117,8 @@ impl Client {
     /// Gets what may be large and hands it to `take`, piece by piece.
     pub(crate) fn stream(&self, path: &str, take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         match self {
-            Self::Remote(folder) => {
-                let mut received = ask(folder, &Method::GET, path, "").map_err(unanswered)?;
+            Self::Remote(folder, agent) => {
+                let mut received = ask(folder, agent, &Method::GET, path, "").map_err(unanswered)?;
                 if received.status != 200 {
                     return received.reply()?.expect_success().map(|_| ());
                 }
@@ -158,15 +167,11 @@ fn unanswered(error: io::Error) -> Failure {
     Failure::failed(format!("the server that holds the folder does not answer: {error}"))
 }
 
-fn remote(folder: &File, method: &Method, path: &str, body: &str) -> Result<Reply, Failure> {
-    ask(folder, method, path, body).map_err(unanswered)?.reply()
-}
-
-fn ask(folder: &File, method: &Method, path: &str, body: &str) -> io::Result<Received> {
+fn ask(folder: &File, agent: &str, method: &Method, path: &str, body: &str) -> io::Result<Received> {
     let mut stream = UnixStream::connect(owner_path(folder, SOCKET))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: bartizan\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: bartizan\r\nUser-Agent: {agent}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;

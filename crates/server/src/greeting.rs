@@ -99,6 +99,9 @@ pub(crate) fn greet(
             "It listens on every address; the lines above name {whence}, others put theirs in its place"
         ));
     }
+    if let Some(address) = assembly.bouncers.address() {
+        lines.push(format!("Bouncers pull decisions at {scheme}://{address}"));
+    }
     lines.push(format!("listening on {scheme}://{address}"));
     let mut out = std::io::stdout().lock();
     let written = lines.iter().try_for_each(|it| writeln!(out, "{it}")).and_then(|()| out.flush());

@@ -1,6 +1,7 @@
 //! The binary `bartizan`: command line, configuration, the listener, assembly.
 
 mod actions;
+mod bouncers;
 mod client;
 mod commands;
 mod config;
@@ -9,6 +10,7 @@ mod crs;
 mod exceptions;
 mod failure;
 mod folder;
+mod follow;
 mod greeting;
 mod history;
 mod http;

@@ -1,11 +1,14 @@
 //! The state that the console shows: of detection, the listener, the gateway and the process.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use console::status::{Raised, Status};
+use console::status::{Bouncer, Raised, Status};
+use enforcement::edge::Enforcement;
+use enforcement::pullers::{Kind, silence_of};
 use gateway::gateway::Gateway;
 use model::severity::Severity;
 use model::time::Timestamp;
@@ -24,6 +27,7 @@ pub(crate) struct StatusParts {
     pub(crate) started_at: Timestamp,
     /// The gateway; `None` without one.
     pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) enforcement: Arc<Enforcement>,
     pub(crate) deliveries: Arc<Deliveries>,
 }
 
@@ -49,9 +53,29 @@ fn status_of(counts: &gateway::gateway::Counts) -> console::status::Gateway {
     }
 }
 
+/// Those who pull decisions, by key and door: of several with one key the worst.
+fn bouncers_of(edge: &Enforcement) -> Vec<Bouncer> {
+    let now = pipeline::ingest::now();
+    let mut bouncers: BTreeMap<(String, String), Bouncer> = BTreeMap::new();
+    for (puller, interval) in edge.pullers().all() {
+        let age = now.since(puller.last_at);
+        let is_regular = Kind::from_word(&puller.kind).is_some_and(Kind::is_regular);
+        let is_silent =
+            is_regular && interval.is_some_and(|it| silence_of(it) < edge.pullers().silence(puller.last_at, now));
+        let lag = puller.lag_millis.map(Duration::from_millis);
+        let key = (puller.name.clone(), puller.kind.clone());
+        let found = Bouncer { name: puller.name, kind: puller.kind, age, lag, is_silent };
+        let worst = bouncers.entry(key).or_insert_with(|| found.clone());
+        worst.age = worst.age.max(age);
+        worst.lag = worst.lag.max(lag);
+        worst.is_silent |= is_silent;
+    }
+    bouncers.into_values().collect()
+}
+
 /// Gathers it whenever it is asked for.
 pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, deliveries } = parts;
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, enforcement, deliveries } = parts;
     Arc::new(move || {
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
@@ -61,6 +85,7 @@ pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource 
             count: *count,
         });
         Status {
+            bouncers: bouncers_of(&enforcement),
             started_at,
             events_detected: done.events,
             late: done.late,

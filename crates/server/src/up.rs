@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::bouncers::Bouncers;
 use crate::config::Config;
 use crate::core::{Core, admin_key_of_environment};
 use crate::failure::Failure;
@@ -66,6 +67,7 @@ pub(crate) struct Assembly {
     pub(crate) ingest: Arc<Ingest>,
     ingest_thread: thread::JoinHandle<()>,
     pub(crate) loaded: Arc<Loaded>,
+    pub(crate) bouncers: Arc<Bouncers>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) deliveries: Arc<Deliveries>,
 }
@@ -123,6 +125,10 @@ pub(crate) fn assemble(
     let auth = Arc::new(auth);
     let loaded = Arc::new(Loaded::default());
     let in_flight = InFlight::default();
+    // Behind a proxy that speaks TLS the browser does, too.
+    let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
+    let bouncers = Bouncers::new(&core, &auth, &ingest, config, &in_flight, is_tls).map_err(store_failed)?;
+    let bouncers = Arc::new(bouncers);
     let deliveries = Arc::new(Deliveries::new(notifier.clone(), core.store.clone()));
     let status = status_source(StatusParts {
         progress: core.progress.clone(),
@@ -131,6 +137,7 @@ pub(crate) fn assemble(
         snapshots: core.folder.snapshots(),
         started_at: now(),
         gateway,
+        enforcement: bouncers.edge.clone(),
         deliveries: deliveries.clone(),
     });
     let console = Console::new(
@@ -143,24 +150,25 @@ pub(crate) fn assemble(
     );
     let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
+    // The changes of decisions come before one decision of that name.
+    routes.extend(enforcement::routes(&bouncers.edge));
     routes.extend(console::routes(console.clone()));
     let announced = notifier.clone();
     console.announce_closed(Arc::new(move |alert: &Alert, at: Timestamp| announced.closed(alert, at)));
     routes.extend(deliveries::routes(&deliveries));
-    // Behind a proxy that speaks TLS the browser does, too.
-    let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
     routes.extend(own::routes(&Arc::new(Own {
         store: core.store.clone(),
         auth: auth.clone(),
         is_tls,
         log_tag: core.log.tag(),
         exports: Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)),
+        bouncers: bouncers.clone(),
     })));
     routes.extend(except::routes(core.log.clone(), Selection::of(config)));
     routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
-    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, notifier, deliveries })
+    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, bouncers, notifier, deliveries })
 }
 
 impl Assembly {
@@ -265,6 +273,11 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
                 return Err(failure);
             }
         };
+    // The board is complete by now: a bouncer that is turned away in its first second is gone for good.
+    if let Err(failure) = assembly.bouncers.arm(runtime.handle(), tls.clone(), stopping.clone()) {
+        assembly.finish();
+        return Err(failure);
+    }
     let stop_detecting = Arc::new(AtomicBool::new(false));
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
@@ -294,6 +307,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
     runtime.spawn(upkeep::tend_outbox(assembly.deliveries.clone(), config.notify.limits, stopping.clone()));
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
+    let keeping = runtime.spawn(assembly.bouncers.clone().keep(stopping.clone()));
     let serving = runtime.spawn(serve(listener, tls.clone(), service.clone(), config.head_timeout, stopping.clone()));
     runtime.spawn(serve_owner(owner, service, stopping.clone()));
     let gateway_url = proxying.as_ref().map(|it| it.url.as_str());
@@ -319,6 +333,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         if let Some(proxying) = proxying {
             let _ = tokio::time::timeout(DRAIN, proxying.ended).await;
         }
+        let _ = tokio::time::timeout(DRAIN, keeping).await;
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
     readers.into_iter().chain(demo).for_each(|it| {

@@ -23,6 +23,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("sources", false, &["model", "normalize", "web"]),
     ("console", false, &["model", "normalize", "decision", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack", "seclang", "decision"]),
+    ("enforcement", false, &["model", "decision", "backends", "web"]),
     ("outbound", false, &[]),
     ("notification", false, &["model", "backends", "outbound"]),
     (
@@ -42,6 +43,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
             "sources",
             "console",
             "gateway",
+            "enforcement",
             "outbound",
             "notification",
         ],

@@ -31,6 +31,30 @@ pub struct Answer {
     pub body: Bytes,
     /// What makes the body piece by piece, when it may be too large to be in memory at once.
     pub stream: Option<Stream>,
+    /// What is called once the whole body was handed to the connection; never for `HEAD`.
+    pub sent: Option<Sent>,
+}
+
+/// Is told that a body went out.
+#[derive(Clone)]
+pub struct Sent(Arc<dyn Fn() + Send + Sync>);
+
+impl Sent {
+    /// Makes one that calls `tell`; it must not block.
+    pub fn new(tell: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// Says that the body went out.
+    pub fn tell(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sent")
+    }
 }
 
 /// Why a stream ended before its end; the log knows more.
@@ -83,7 +107,7 @@ impl Answer {
     /// Makes an answer.
     #[must_use]
     pub fn new(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status, media_type, headers: Vec::new(), body: body.into(), stream: None }
+        Self { status, media_type, headers: Vec::new(), body: body.into(), stream: None, sent: None }
     }
 
     /// Answers with JSON.
@@ -132,6 +156,13 @@ impl Answer {
     pub fn bad_parameter(bad: &BadParameter) -> Self {
         let fault = Fault { field: bad.name.clone(), message: bad.message.clone() };
         Self::problem_with(StatusCode::BAD_REQUEST, &bad.message, &[fault])
+    }
+
+    /// Has `sent` told once the whole body was handed to the connection.
+    #[must_use]
+    pub fn tells(mut self, sent: Sent) -> Self {
+        self.sent = Some(sent);
+        self
     }
 
     /// Adds a header; a value that no header can have is left out.

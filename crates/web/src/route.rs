@@ -21,6 +21,10 @@ pub enum Permission {
     Read,
     /// Who may read the metrics.
     Metrics,
+    /// Who may use the API of the bouncers.
+    Bouncer,
+    /// Who may read decisions as such: bouncers and readers.
+    Decisions,
     /// Who may do everything.
     Admin,
 }

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod elsewhere;
+mod enforcement;
 
 use serde_json::{Map, Value, json};
 
@@ -33,6 +34,7 @@ pub(crate) fn schemas() -> Map<String, Value> {
         .into_iter()
         .chain(elsewhere::named())
         .chain(decisions::named())
+        .chain(enforcement::named())
         .map(|(name, schema)| (name.to_owned(), schema))
         .collect()
 }

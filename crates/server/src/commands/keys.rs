@@ -21,7 +21,7 @@ A key is printed once, when it is made; --for 90d lets it expire, --rate 500/s l
   ingest   sending events
   read     reading alerts, events, the ledger and quarantine
   metrics  reading /metrics
-  bouncer  nothing yet: it is for an API that this version does not have
+  bouncer  pulling decisions: the listener for bouncers, lists, the stream of changes
   admin    everything, and the page
 
 The data folder is --data DIR, else what the configuration says, else ./bartizan-data. It works while a server runs on it

@@ -1,10 +1,12 @@
 //! The commands, one file a subject, and the one place where they are told apart.
 
 pub(crate) mod alerts;
+pub(crate) mod bouncers;
 pub(crate) mod config;
 pub(crate) mod decisions;
 pub(crate) mod deliveries;
 pub(crate) mod demo;
+pub(crate) mod enforce;
 pub(crate) mod except;
 pub(crate) mod flags;
 pub(crate) mod fsck;
@@ -39,6 +41,8 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
   except        hide what inspection found, where it found it; shows first what else that would hide
   decisions     who is kept out: list, add, remove, explain, go live
   never-block   who is never blocked
+  bouncers      who pulls decisions: when, how late, what it dropped
+  enforce       puts decisions into the nftables of this host
   export        all alerts as NDJSON or CSV
   quarantine    what could not be read: list, show, replay
   notify        destinations of messages: list them, try one out
@@ -78,6 +82,8 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "why" => alerts::why(arguments),
         "except" => except::except(arguments),
         "decisions" => decisions::decisions(arguments),
+        "bouncers" => bouncers::bouncers(arguments),
+        "enforce" => enforce::enforce(arguments),
         "never-block" => decisions::never_block(arguments),
         "export" => alerts::export(arguments),
         "quarantine" => quarantine::quarantine(arguments),

@@ -131,6 +131,18 @@ pub(crate) const KEYS: &[Key] = &[
         "anonymous",
         "inputs through which anybody may claim any address: they alone block nobody",
     ),
+    key(
+        "crowdsec.listen",
+        Kind::Address,
+        "127.0.0.1:7071",
+        "where bouncers of CrowdSec pull decisions; open once this section is written or a key of scope bouncer exists",
+    ),
+    key(
+        "crowdsec.expand_ranges",
+        Kind::Flag,
+        "true",
+        "whether crowdsec-firewall-bouncer, which blocks only the first address of a range, gets each of up to 256",
+    ),
     key("gateway.listen", Kind::Address, "127.0.0.1:8080", "where the gateway takes the traffic of the site"),
     key("gateway.upstream", Kind::Texts, "", "where requests go that no route takes; several take turns"),
     key("gateway.mode", Kind::Mode, "observe", "what is done with attacks where no route says it"),

@@ -54,6 +54,15 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
 }
 
+/// The listener for bouncers of CrowdSec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CrowdsecConfig {
+    pub(crate) listen: SocketAddr,
+    /// Whether the section is there: then it listens from the start.
+    pub(crate) is_wanted: bool,
+    pub(crate) expands_ranges: bool,
+}
+
 /// The configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -80,6 +89,7 @@ pub(crate) struct Config {
     pub(crate) is_json_log: bool,
     /// What holds decisions back.
     pub(crate) decisions: decisions::DecisionsConfig,
+    pub(crate) crowdsec: CrowdsecConfig,
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
     pub(crate) notify: notify::NotifyConfig,
@@ -302,15 +312,21 @@ impl Raw {
             anonymous_rate: self.get("limits.anonymous_rate", units::rate)?,
             is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
             decisions: self.decisions()?,
+            crowdsec: CrowdsecConfig {
+                listen: self.get("crowdsec.listen", |it| it.parse().ok())?,
+                is_wanted: self.values.keys().any(|it| it.starts_with("crowdsec.")),
+                expands_ranges: flag("crowdsec.expand_ranges")?,
+            },
             gateway: self.gateway()?,
             notify: self.notify()?,
         };
-        if !listen.ip().is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
-            return Err(Failure::usage(format!(
-                "`{}` is no loopback address: keys would travel in the clear. Give `[tls] cert` and `key`, or say \
-                 `[access] plain_http = \"behind-proxy\"` when a proxy in front speaks TLS",
-                listen.ip()
-            )));
+        for address in [listen.ip(), config.crowdsec.listen.ip()] {
+            if !address.is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
+                return Err(Failure::usage(format!(
+                    "`{address}` is no loopback address: keys would travel in the clear. Give `[tls] cert` and `key`, or say \
+                     `[access] plain_http = \"behind-proxy\"` when a proxy in front speaks TLS"
+                )));
+            }
         }
         Ok(config)
     }

@@ -10,15 +10,21 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use web::answer::Stream;
+use web::answer::{Sent, Stream};
 
 /// How many pieces are made ahead of the receiver: one is on its way while the next is made.
 const PIECES_AHEAD: usize = 2;
 /// How long a receiver may take nothing before the stream is given up, with the thread that makes it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The body of a response.
-pub(crate) enum Outgoing {
+/// The body of a response, and who is to be told that it went out.
+pub(crate) struct Outgoing {
+    content: Content,
+    sent: Option<Sent>,
+}
+
+/// What a body is made of.
+enum Content {
     /// All of it; `None` once it is sent.
     Whole(Option<Bytes>),
     /// In pieces, as they are made.
@@ -28,7 +34,7 @@ pub(crate) enum Outgoing {
 }
 
 /// What the thread that makes a body says.
-pub(crate) enum Piece {
+enum Piece {
     /// More.
     More(Bytes),
     /// That was all: without this word the body is cut off, and the receiver is told.
@@ -38,7 +44,13 @@ pub(crate) enum Piece {
 impl Outgoing {
     /// A body that is there.
     pub(crate) const fn whole(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes))
+        Self { content: Content::Whole(Some(bytes)), sent: None }
+    }
+
+    /// Has `sent` told once all of it was handed over.
+    pub(crate) fn telling(mut self, sent: Option<Sent>) -> Self {
+        self.sent = sent;
+        self
     }
 
     /// A body that `stream` makes on a thread of its own, at the pace of the receiver. Must be called in a runtime.
@@ -52,7 +64,7 @@ impl Outgoing {
                 let _ = send(&handle, &sender, Piece::End);
             }
         });
-        Self::Pieces(receiver)
+        Self { content: Content::Pieces(receiver), sent: None }
     }
 }
 
@@ -60,6 +72,20 @@ fn send(handle: &Handle, sender: &Sender<Piece>, piece: Piece) -> ControlFlow<()
     match handle.block_on(tokio::time::timeout(PATIENCE, sender.send(piece))) {
         Ok(Ok(())) => ControlFlow::Continue(()),
         _ => ControlFlow::Break(()),
+    }
+}
+
+impl Drop for Outgoing {
+    /// A connection drops a body when it has taken its end, or when it breaks.
+    fn drop(&mut self) {
+        let is_over = match &self.content {
+            Content::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Content::Pieces(_) => false,
+            Content::Ended => true,
+        };
+        if let Some(sent) = self.sent.take().filter(|_| is_over) {
+            sent.tell();
+        }
     }
 }
 
@@ -71,34 +97,37 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let piece = match &mut *self {
-            Self::Whole(bytes) => {
+        let piece = match &mut self.content {
+            Content::Whole(bytes) => {
                 return Poll::Ready(bytes.take().filter(|it| !it.is_empty()).map(|it| Ok(Frame::data(it))));
             }
-            Self::Ended => return Poll::Ready(None),
-            Self::Pieces(receiver) => std::task::ready!(receiver.poll_recv(context)),
+            Content::Ended => return Poll::Ready(None),
+            Content::Pieces(receiver) => std::task::ready!(receiver.poll_recv(context)),
         };
         if let Some(Piece::More(bytes)) = piece {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        *self = Self::Ended;
         let is_whole = matches!(piece, Some(Piece::End));
+        self.content = Content::Ended;
+        if !is_whole {
+            self.sent = None;
+        }
         Poll::Ready(if is_whole { None } else { Some(Err(io::ErrorKind::UnexpectedEof.into())) })
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Pieces(_) => false,
-            Self::Ended => true,
+        match &self.content {
+            Content::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Content::Pieces(_) => false,
+            Content::Ended => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64)),
-            Self::Pieces(_) => SizeHint::default(),
-            Self::Ended => SizeHint::with_exact(0),
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64)),
+            Content::Pieces(_) => SizeHint::default(),
+            Content::Ended => SizeHint::with_exact(0),
         }
     }
 }
@@ -142,6 +171,33 @@ mod tests {
             Err(Broken)
         });
         assert_eq!(received(Outgoing::made_by(broken)).await, (b"half".to_vec(), false));
+    }
+
+    #[tokio::test]
+    async fn only_a_body_that_went_out_whole_is_told_of() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let told = Arc::new(AtomicUsize::new(0));
+        let tell = || {
+            let told = told.clone();
+            Some(Sent::new(move || {
+                told.fetch_add(1, Ordering::Relaxed);
+            }))
+        };
+        let good = || {
+            Stream::new(|take| {
+                let _ = take(Bytes::from_static(b"all"));
+                Ok(())
+            })
+        };
+        received(Outgoing::made_by(good()).telling(tell())).await;
+        received(Outgoing::whole(Bytes::from_static(b"all")).telling(tell())).await;
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+
+        drop(Outgoing::made_by(good()).telling(tell()));
+        drop(Outgoing::whole(Bytes::from_static(b"all")).telling(tell()));
+        received(Outgoing::made_by(Stream::new(|_| Err(Broken))).telling(tell())).await;
+        assert_eq!(told.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use web::route::{Permission, QueryParameter, Request, Response, Route};
 
 use super::auth::{Auth, COOKIE, COOKIE_TLS, SESSION, digest_of, is_same_site, random_secret};
 use super::export::{self, CSV, NDJSON};
+use crate::bouncers::Bouncers;
 use crate::units;
 
 /// How long the name of a key may be.
@@ -28,6 +29,8 @@ pub(crate) struct Own {
     pub(crate) log_tag: u64,
     /// The places for exports, [`EXPORTS_MAX`](export::EXPORTS_MAX).
     pub(crate) exports: Arc<tokio::sync::Semaphore>,
+    /// What listens once there is a key for it.
+    pub(crate) bouncers: Arc<Bouncers>,
 }
 
 const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
@@ -228,7 +231,11 @@ fn create_key(own: &Own, request: &Request) -> Answer {
     let secret = format!("bz_{random}");
     let key = key_of(name, scope, &secret, rate, life, now());
     match own.store.add_key(&key).and_then(|()| own.auth.reload()) {
-        Ok(()) => Answer::json(StatusCode::CREATED, &json!({"name": name, "scope": scope.as_str(), "key": secret})),
+        Ok(()) => {
+            // Before anybody can use the key: a bouncer that finds nobody gives up for good.
+            own.bouncers.open_if_wanted();
+            Answer::json(StatusCode::CREATED, &json!({"name": name, "scope": scope.as_str(), "key": secret}))
+        }
         Err(StoreError::Refused(_)) => {
             Answer::problem(StatusCode::CONFLICT, &format!("there is a key `{name}` already"))
         }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use enforcement::crowdsec;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -31,6 +32,15 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Source: RFC 6797, section 6.1.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
 
+/// How requests are refused: in which words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// Ours.
+    Own,
+    /// Those of CrowdSec's local API.
+    Crowdsec,
+}
+
 /// Everything that a request meets.
 pub(crate) struct Service {
     pub(crate) routes: Vec<Route>,
@@ -42,6 +52,7 @@ pub(crate) struct Service {
     is_tls: bool,
     ids: RequestIds,
     in_flight: InFlight,
+    manners: Manners,
 }
 
 /// How many requests of the network are being answered; shared with whoever shows it.
@@ -88,7 +99,14 @@ impl Service {
             is_tls,
             ids: RequestIds { start, count: AtomicU64::new(0) },
             in_flight,
+            manners: Manners::Own,
         }
+    }
+
+    /// Has it refuse in other words.
+    pub(crate) const fn with_manners(mut self, manners: Manners) -> Self {
+        self.manners = manners;
+        self
     }
 
     /// Answers a request that came over the network.
@@ -156,6 +174,7 @@ impl Service {
     fn route_of(&self, method: &Method, path: &str) -> Result<(&Route, Vec<String>), Answer> {
         match find(&self.routes, method, path) {
             Found::Route(route, parameters) => Ok((route, parameters)),
+            _ if self.manners == Manners::Crowdsec => Err(crowdsec::nothing()),
             Found::OtherMethods(methods) => {
                 let allowed: Vec<_> = methods.iter().map(Method::as_str).collect();
                 let detail = format!("this path takes {}", allowed.join(" and "));
@@ -179,7 +198,10 @@ impl Service {
             Ok(caller) => Ok((route, parameters, caller)),
             Err(refused) => {
                 self.count_refused(route);
-                Err(refusal(refused, route))
+                Err(match self.manners {
+                    Manners::Own => refusal(refused, route),
+                    Manners::Crowdsec => crowdsec::forbidden(),
+                })
             }
         }
     }
@@ -284,8 +306,8 @@ fn body_refusal(error: BodyError) -> Answer {
 fn finish(answer: Answer, id: &str, is_head: bool) -> hyper::Response<Outgoing> {
     let body = match answer.stream {
         _ if is_head => Outgoing::whole(Bytes::new()),
-        Some(stream) => Outgoing::made_by(stream),
-        None => Outgoing::whole(answer.body),
+        Some(stream) => Outgoing::made_by(stream).telling(answer.sent),
+        None => Outgoing::whole(answer.body).telling(answer.sent),
     };
     let mut response = hyper::Response::new(body);
     *response.status_mut() = answer.status;
