@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use backends::store::decisions::{Admission, Puller};
+use backends::store::decisions::{Admission, Puller, Tell};
+use backends::store::outbox::OutboxRow;
 use backends::store::{AlertQuery, Handling, Lease, Store, StoreError};
 use hashbrown::HashMap;
 use model::alert::{Alert, AlertStatus};
@@ -40,12 +41,16 @@ struct State {
 
 impl Watch {
     /// Raises an alarm about each who is silent since, and closes those about who pulls again; returns what was raised.
-    /// Blocks.
+    /// `announce` makes the messages about one. Blocks.
     ///
     /// # Errors
     ///
     /// What the store says; then it is tried again with the next look.
-    pub fn look(&self, edge: &Enforcement) -> Result<Vec<Alert>, StoreError> {
+    pub fn look(
+        &self,
+        edge: &Enforcement,
+        announce: &dyn Fn(&Alert) -> Vec<OutboxRow>,
+    ) -> Result<Vec<Alert>, StoreError> {
         let now = edge.now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = edge.pullers.silent(now);
@@ -75,7 +80,10 @@ impl Watch {
             None => *lease.insert(edge.store.acquire(WATCH)?),
         };
         let alerts: Vec<Alert> = new.iter().map(|it| alarm(it, lease.epoch, now)).collect();
-        edge.store.admit(&Admission { lease, taken: &[], judged: &[], alarms: &alerts, audit: &[], now })?;
+        let outbox: Vec<OutboxRow> = alerts.iter().flat_map(announce).collect();
+        let (alarms, outbox) = (alerts.as_slice(), outbox.as_slice());
+        let tell = Tell::NOBODY;
+        edge.store.admit(&Admission { lease, taken: &[], judged: &[], alarms, outbox, tell, audit: &[], now })?;
         for (silent, alert) in new.iter().zip(&alerts) {
             open.insert(who(&silent.puller), alert.id);
         }

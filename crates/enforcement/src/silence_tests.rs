@@ -48,7 +48,7 @@ impl Bench {
     #[track_caller]
     fn check(&self, seconds: u64, expected: usize) {
         self.at(seconds);
-        assert_eq!(self.watch.look(&self.edge).unwrap().len(), expected, "after {seconds} s");
+        assert_eq!(self.watch.look(&self.edge, &|_| Vec::new()).unwrap().len(), expected, "after {seconds} s");
     }
 }
 

@@ -8,6 +8,7 @@ use backends::store::{Scope, StoreError};
 use enforcement::crowdsec;
 use enforcement::edge::{Enforcement, Settings};
 use enforcement::silence::Watch;
+use notification::notifier::Notifier;
 use pipeline::ingest::{Ingest, chain, now};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -32,6 +33,7 @@ pub(crate) struct Bouncers {
     service: Arc<Service>,
     auth: Arc<Auth>,
     watch: Watch,
+    notifier: Arc<Notifier>,
     /// What it needs to listen; nothing in a process that serves nobody.
     means: OnceLock<Means>,
     /// Where it listens.
@@ -53,6 +55,7 @@ impl Bouncers {
         config: &Config,
         in_flight: &InFlight,
         is_tls: bool,
+        notifier: Arc<Notifier>,
     ) -> Result<Self, StoreError> {
         let settings = Settings { expands_ranges: config.crowdsec.expands_ranges };
         let edge = Enforcement::open(core.admitter.board().clone(), core.store.clone(), Arc::new(now), settings)?;
@@ -65,6 +68,7 @@ impl Bouncers {
             service: Arc::new(service.with_manners(Manners::Crowdsec)),
             auth: auth.clone(),
             watch: Watch::default(),
+            notifier,
             means: OnceLock::new(),
             open: Mutex::new(None),
         })
@@ -133,7 +137,7 @@ impl Bouncers {
         if let Err(error) = self.edge.pullers().note() {
             tracing::warn!(reason = %chain(&error), "It cannot be stored who pulled; it is tried again");
         }
-        match self.watch.look(&self.edge) {
+        match self.watch.look(&self.edge, &|it| self.notifier.raised(it)) {
             Ok(alerts) => print_alerts(&alerts),
             Err(error) => {
                 tracing::warn!(reason = %chain(&error), "Alarms about bouncers cannot be stored; it is tried again");

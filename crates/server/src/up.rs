@@ -127,7 +127,8 @@ pub(crate) fn assemble(
     let in_flight = InFlight::default();
     // Behind a proxy that speaks TLS the browser does, too.
     let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
-    let bouncers = Bouncers::new(&core, &auth, &ingest, config, &in_flight, is_tls).map_err(store_failed)?;
+    let bouncers =
+        Bouncers::new(&core, &auth, &ingest, config, &in_flight, is_tls, notifier.clone()).map_err(store_failed)?;
     let bouncers = Arc::new(bouncers);
     let deliveries = Arc::new(Deliveries::new(notifier.clone(), core.store.clone()));
     let status = status_source(StatusParts {
