@@ -157,6 +157,7 @@ impl Admitter {
     ///
     /// When another process leads, or the store holds what makes no sense.
     pub fn run(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        let mut is_checked = false;
         while !stop.load(Ordering::Relaxed) {
             let state = self.lock();
             let waits = |_: &mut State| !self.is_wanted.load(Ordering::Acquire) && !stop.load(Ordering::Relaxed);
@@ -164,8 +165,9 @@ impl Admitter {
             drop(waited);
             self.is_wanted.store(false, Ordering::Release);
             self.parts.board.apply(&[], now());
-            match self.judge_waiting() {
-                Ok(()) => {}
+            let checked = if is_checked { Ok(()) } else { self.end_spared() };
+            match checked.and_then(|()| self.judge_waiting()) {
+                Ok(()) => is_checked = true,
                 Err(error) if error.is_transient() => {
                     tracing::warn!(reason = %chain(&error), "Proposals cannot be judged; it is tried again");
                     std::thread::sleep(RETRY);
@@ -173,6 +175,23 @@ impl Admitter {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        Ok(())
+    }
+
+    /// Ends what is in force about who is spared by now: the configuration may have changed since it was decided, and enforcers
+    /// elsewhere keep what nobody takes back.
+    fn end_spared(&self) -> Result<(), StoreError> {
+        let state = self.lock();
+        let now = now();
+        let spared = state.admission.spared();
+        let hit: Vec<(DecisionId, String)> = self.parts.board.with_set(|set| {
+            let reason = |it: &Target| spared.why(it).map(|(network, why)| spared_text(it, &network, &why));
+            set.all(now).filter_map(|it| Some((it.id, reason(&it.target)?))).collect()
+        });
+        for (id, reason) in hit {
+            let ended = Ended { at: now, actor: "configuration".to_owned(), reason: reason.clone() };
+            self.end(&state, &[id], &ended, &reason)?;
         }
         Ok(())
     }

@@ -21,9 +21,13 @@ impl Bench {
     }
 
     fn open(&self) -> Admitter {
+        Admitter::open(self.parts()).unwrap()
+    }
+
+    fn parts(&self) -> AdmitterParts {
         let store = SqliteStore::open(&self.folder.path().join("store.db")).unwrap();
         let monitor = (Network::parse("203.0.113.250").unwrap(), "the monitor".to_owned());
-        Admitter::open(AdmitterParts {
+        AdmitterParts {
             store: Arc::new(store),
             board: Arc::default(),
             progress: self.progress.clone(),
@@ -31,8 +35,7 @@ impl Bench {
             spared: vec![monitor],
             spares_local: true,
             on_decided: Arc::new(|_| {}),
-        })
-        .unwrap()
+        }
     }
 }
 
@@ -112,6 +115,25 @@ fn nobody_blocks_who_is_spared_and_sparing_ends_what_is_in_force() {
     let admitter = bench.open();
     assert!(admitter.unspare(&network, "anna", "moved").unwrap());
     assert_eq!(standing(&decide(&admitter, "198.51.100.7", Origin::Manual)), Some(Standing::InForce));
+}
+
+#[test]
+fn who_is_spared_since_the_last_start_is_blocked_no_longer() {
+    let bench = Bench::new();
+    let admitter = bench.open();
+    decide(&admitter, "198.51.100.7", Origin::Manual);
+    decide(&admitter, "198.51.100.8", Origin::Manual);
+    drop(admitter);
+    let parts = AdmitterParts {
+        spared: vec![(Network::parse("198.51.100.7").unwrap(), "the new monitor".to_owned())],
+        ..bench.parts()
+    };
+    let again = Admitter::open(parts).unwrap();
+    again.end_spared().unwrap();
+    let query = DecisionQuery { open_at: Some(now()), limit: 10, ..DecisionQuery::default() };
+    let open: Vec<String> =
+        again.parts.store.decisions(&query).unwrap().iter().map(|it| it.target.to_string()).collect();
+    assert_eq!(open, ["198.51.100.8"]);
 }
 
 #[test]
