@@ -16,6 +16,7 @@ import threading
 import time
 
 from attack import attack
+from block import block
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
 from gateway import gateway
 import conduct
@@ -379,4 +380,4 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, soak, attack)}
+PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, block, soak, attack)}
