@@ -17,6 +17,7 @@ import time
 
 from attack import attack
 from block import block
+from bouncers import bouncers
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
 from gateway import gateway
 import conduct
@@ -380,4 +381,4 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, block, soak, attack)}
+PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, block, bouncers, soak, attack)}
