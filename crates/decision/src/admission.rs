@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use model::decision::{Brake, DecisionId, Proposal, Standing, Target};
+use model::decision::{Brake, DecisionId, Origin, Proposal, Standing, Target};
 use model::network::Network;
 use model::time::Timestamp;
 
@@ -129,9 +129,12 @@ impl Admission {
         let Circumstances { now, mode, .. } = circumstances;
         if !proposal.origin.is_automatic() {
             // A person, and an import that a person began, overrides every brake but this.
-            return match self.spared.why(&proposal.target) {
-                Some((network, why)) => Verdict::Spared(network, why.to_string()),
-                None => Verdict::Admitted(Standing::InForce),
+            let again = || (proposal.origin == Origin::Import).then(|| covering(proposal, set, now)).flatten();
+            return match (self.spared.why(&proposal.target), again()) {
+                (Some((network, why)), _) => Verdict::Spared(network, why.to_string()),
+                // A list that is imported again, after it broke off or as it grows, doubles nothing.
+                (None, Some(covering)) => Verdict::Covered(covering),
+                (None, None) => Verdict::Admitted(Standing::InForce),
             };
         }
         if let Some(covering) = covering(proposal, set, now) {
@@ -197,8 +200,6 @@ fn covering(proposal: &Proposal, set: &DecisionSet, now: Timestamp) -> Option<De
 
 #[cfg(test)]
 mod tests {
-    use model::decision::Origin;
-
     use super::*;
     use crate::fixtures::{NOON, after, ban, proposal, target};
 

@@ -15,7 +15,7 @@ use crate::network_map::NetworkMap;
 /// For how long it is remembered that a decision was in force: who asks less often gets everything anew.
 pub const GONE_KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How many of those are remembered.
-pub const GONE_MAX: usize = 100_000;
+pub const GONE_MAX: usize = 1_000_000;
 /// How far behind the last answer the next one begins, so that nothing falls between two clocks.
 pub const OVERLAP: Duration = Duration::from_secs(2);
 

@@ -26,7 +26,13 @@ impl Network {
             Some((address, prefix)) => (address.parse::<IpAddr>().ok()?, prefix),
         };
         let is_plain = !prefix.is_empty() && prefix.bytes().all(|it| it.is_ascii_digit());
-        let prefix: u8 = if is_plain { prefix.parse().ok()? } else { return None };
+        let mut prefix: u8 = if is_plain { prefix.parse().ok()? } else { return None };
+        let given = address;
+        let address = given.to_canonical();
+        if address.is_ipv4() && given.is_ipv6() {
+            // IPv4 addresses mapped into IPv6 are meant; what holds more than these is written as what it is.
+            prefix = prefix.checked_sub(96)?;
+        }
         let network = Self { address, prefix };
         (prefix <= bits(address) && network.masked(address) == Some(number(address))).then_some(network)
     }
@@ -146,8 +152,20 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_network() {
-        for text in ["", "192.0.2.1/33", "192.0.2.1/24", "2001:db8::/129", "192.0.2.0/", "192.0.2.0/+8", "host/8", "/8"]
-        {
+        assert_eq!(Network::parse("::ffff:192.0.2.0/120"), Network::parse("192.0.2.0/24"));
+        assert_eq!(Network::parse("::ffff:0.0.0.0/96"), Network::parse("0.0.0.0/0"));
+        for text in [
+            "::ffff:0.0.0.0/95",
+            "::ffff:192.0.2.1/120",
+            "",
+            "192.0.2.1/33",
+            "192.0.2.1/24",
+            "2001:db8::/129",
+            "192.0.2.0/",
+            "192.0.2.0/+8",
+            "host/8",
+            "/8",
+        ] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }

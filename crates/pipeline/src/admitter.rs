@@ -17,7 +17,7 @@ use decision::board::Board;
 use decision::set::GONE_KEPT;
 use decision::spared::SparedList;
 use hashbrown::HashMap;
-use model::decision::{Decision, DecisionId, Ended, Measure, Proposal, Spared, Standing, Target};
+use model::decision::{Decision, DecisionId, Ended, Measure, Origin, Proposal, Spared, Standing, Target};
 use model::network::Network;
 use model::time::Timestamp;
 
@@ -268,10 +268,15 @@ impl Admitter {
         if let Some((network, why)) = state.admission.spared().why(&decision.target) {
             return Err(StoreError::Refused(spared_text(&decision.target, &network, &why)));
         }
+        if decision.is_synthetic {
+            return Err(StoreError::Refused(format!("{} is of demo data, and is never enforced", decision.target)));
+        }
         let now = now();
         let lasts = decision.expires_at.since(decision.created_at);
         let audit = entry(now, actor, "decision.release", &decision.target.to_string(), reason);
-        let released = self.parts.store.release_decision(id, now.plus(lasts), &audit)?;
+        let announcers = self.announcers.get();
+        let tell = |decision: &Decision| announcers.map_or_else(Vec::new, |it| (it.decision)(decision));
+        let released = self.parts.store.release_decision(id, now.plus(lasts), &audit, Tell(&tell))?;
         self.parts.board.apply(released.as_slice(), now);
         (self.parts.on_decided)(released.as_slice());
         Ok(released)
@@ -484,11 +489,17 @@ fn load(parts: &AdmitterParts, admission: &mut Admission) -> Result<(), StoreErr
         after = last.changed;
         parts.board.apply(&page, now);
     }
-    let query =
-        DecisionQuery { created_from: Some(now.minus(SHARE_SPAN)), limit: OF_TARGET_MAX, ..DecisionQuery::default() };
-    for decision in parts.store.decisions(&query)?.iter().rev() {
-        if decision.origin.is_automatic() && !matches!(decision.standing, Standing::Held(_)) {
-            admission.remember(&decision.target, decision.created_at);
+    for origin in Origin::ALL.into_iter().filter(|it| it.is_automatic()) {
+        let query = DecisionQuery {
+            origin: Some(origin),
+            created_from: Some(now.minus(SHARE_SPAN)),
+            limit: OF_TARGET_MAX,
+            ..DecisionQuery::default()
+        };
+        for decision in parts.store.decisions(&query)?.iter().rev() {
+            if !matches!(decision.standing, Standing::Held(_)) {
+                admission.remember(&decision.target, decision.created_at);
+            }
         }
     }
     Ok(())

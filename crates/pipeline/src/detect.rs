@@ -318,7 +318,10 @@ impl Detector {
     }
 
     fn count_client(&mut self, event: &EventView<'_>) {
-        if let (Some(client), Some(received)) = (event.client_ip, event.received) {
+        let input = event.text(TextField::Input).unwrap_or_default();
+        if let (Some(client), Some(received)) = (event.client_ip, event.received)
+            && !self.parts.actions.is_spoofable(input)
+        {
             self.clients.add(client, minute_of(received));
         }
     }
@@ -436,7 +439,8 @@ impl Detector {
         changes.sort_by_key(|it| (it.counted.completed, it.id));
         let rules = self.engine.rules().clone();
         let alerts: Vec<Alert> = changes.iter().map(|it| self.hydrator.alert(it, &rules)).collect();
-        let proposals = self.parts.actions.proposals(&alerts, &changes, &rules.digest, &mut self.hydrator.events);
+        let proposals =
+            self.parts.actions.proposals(&alerts, &changes, &rules.digest, now(), &mut self.hydrator.events);
         // The store leaves out what tells of an alert that was there before.
         let new = changes.iter().zip(&alerts).filter(|it| it.0.is_new).map(|it| it.1);
         let outbox: Vec<OutboxRow> = new.flat_map(|it| (self.parts.announce)(it)).collect();

@@ -164,7 +164,8 @@ pub trait DecisionStore {
         audit: &[AuditEntry],
     ) -> Result<Vec<Decision>, StoreError>;
 
-    /// Gives a decision that is held or in dry run into force until `expires_at`; `None` when there is no such one.
+    /// Gives a decision that is held or in dry run into force until `expires_at`, with the messages about it; `None` when
+    /// there is no such one.
     ///
     /// # Errors
     ///
@@ -174,6 +175,7 @@ pub trait DecisionStore {
         id: DecisionId,
         expires_at: Timestamp,
         audit: &AuditEntry,
+        tell: Tell<'_>,
     ) -> Result<Option<Decision>, StoreError>;
 
     /// Returns one decision.

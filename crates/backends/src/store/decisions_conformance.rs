@@ -203,11 +203,11 @@ pub(crate) fn a_held_decision_is_released_once<S: Store>(open: impl Fn() -> S) {
     let held = admit(&store, &[judged("192.0.2.7", Standing::Held(Brake::Rate))]).remove(0);
     let until = NOW.plus(2 * HOUR);
     let audit = entry("decision.release", "192.0.2.7");
-    let released = store.release_decision(held.id, until, &audit).unwrap().unwrap();
+    let released = store.release_decision(held.id, until, &audit, Tell::NOBODY).unwrap().unwrap();
     assert_eq!((released.standing, released.expires_at), (Standing::InForce, until));
     assert!(held.changed < released.changed);
     assert_eq!(store.decision(held.id).unwrap(), Some(released));
-    assert_eq!(store.release_decision(held.id, until, &audit).unwrap(), None);
+    assert_eq!(store.release_decision(held.id, until, &audit, Tell::NOBODY).unwrap(), None);
 }
 
 pub(crate) fn every_filter_of_decisions_holds<S: Store>(open: impl Fn() -> S) {

@@ -53,6 +53,9 @@ pub(crate) fn as_it_is(changes: Changes) -> Expanded {
 /// An address may be in several ranges and have a decision of its own: what is told of it is what ends last of them all,
 /// and that it is gone only when nothing is left.
 pub(crate) fn expand(changes: Changes, board: &Board, filter: &Filter, now: Timestamp) -> Expanded {
+    if changes.added.is_empty() && changes.removed.is_empty() {
+        return as_it_is(changes);
+    }
     let narrow = |it: &&Arc<Entry>| it.target.network().is_some_and(is_narrow);
     let is_plain = |it: &Arc<Entry>| !narrow(&it);
     let ranges_in_force = board.select(now, &mut |it| it.target.network().is_some_and(is_narrow) && filter.takes(it));

@@ -26,6 +26,7 @@ CREATE TABLE decisions (
 
 CREATE INDEX decisions_by_value ON decisions (value, scope);
 CREATE INDEX decisions_by_standing ON decisions (standing, id);
+CREATE INDEX decisions_by_change ON decisions (standing, changed);
 CREATE INDEX decisions_by_rule ON decisions (rule_id, id);
 CREATE INDEX decisions_by_expiry ON decisions (expires_at);
 

@@ -13,7 +13,9 @@ use super::decision_body::{Body, decode_proposal, encode_proposal};
 use super::error::corrupt;
 use super::outbox;
 use crate::failpoint;
-use crate::store::decisions::{Admission, AuditEntry, DecisionQuery, DecisionStore, Judged, Puller, WaitingProposal};
+use crate::store::decisions::{
+    Admission, AuditEntry, DecisionQuery, DecisionStore, Judged, Puller, Tell, WaitingProposal,
+};
 use crate::store::outbox::Subject;
 use crate::store::{Lease, StoreError};
 
@@ -129,16 +131,23 @@ impl DecisionStore for SqliteStore {
         id: DecisionId,
         expires_at: Timestamp,
         audit: &AuditEntry,
+        tell: Tell<'_>,
     ) -> Result<Option<Decision>, StoreError> {
-        self.write(|transaction| {
+        let mut posted = 0;
+        let released = self.write(|transaction| {
             let waits = |it: &Decision| it.ended.is_none() && it.standing != Standing::InForce;
             let Some(decision) = one(transaction, id)?.filter(waits) else { return Ok(None) };
             let changed = next_change(transaction, 1)?;
             let decision = Decision { standing: Standing::InForce, expires_at, changed, ..decision };
             update(transaction, &decision)?;
             write_audit(transaction, std::slice::from_ref(audit))?;
+            posted = outbox::post(transaction, &(tell.0)(&decision), decision.created_at.max(audit.at))?;
             Ok(Some(decision))
-        })
+        })?;
+        if 0 < posted {
+            self.wake();
+        }
+        Ok(released)
     }
 
     fn decision(&self, id: DecisionId) -> Result<Option<Decision>, StoreError> {
@@ -186,7 +195,8 @@ impl DecisionStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Decision>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM decisions WHERE ?1 < changed AND standing = 'in_force' AND ?2 <= expires_at \
+            "SELECT {COLUMNS} FROM decisions INDEXED BY decisions_by_change \
+             WHERE standing = 'in_force' AND ?1 < changed AND ?2 <= expires_at \
              ORDER BY changed LIMIT ?3"
         );
         let values = vec![changed.cast_signed().into(), expires_from.0.into(), limit_of(limit).into()];
