@@ -21,6 +21,7 @@ use pipeline::actions::Actions;
 use pipeline::admitter::Admitter;
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
+use pipeline::mark::Marker;
 use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::core::{Core, admin_key_of_environment};
+use crate::crawlers::AtTheDoor;
 use crate::failure::Failure;
 use crate::folder::SOCKET;
 use crate::greeting::{Places, greet, print_alerts};
@@ -77,25 +79,42 @@ pub(crate) struct Loaded {
     pub(crate) refused: std::sync::atomic::AtomicU64,
 }
 
-/// The way into the log, for the doors.
-pub(crate) struct Door(pub(crate) Arc<Ingest>, pub(crate) Arc<dyn Log>);
+/// The way into the log, for the doors. What is known of the clients is written on events here, before they are appended.
+pub(crate) struct Door {
+    ingest: Arc<Ingest>,
+    log: Arc<dyn Log>,
+    marker: Marker,
+}
+
+impl Door {
+    fn new(core: &Core, ingest: &Arc<Ingest>) -> Arc<Self> {
+        let clients = Arc::new(AtTheDoor(core.crawlers.clone()));
+        let marker = Marker::new(core.admitter.board().clone(), clients);
+        Arc::new(Self { ingest: ingest.clone(), log: core.log.clone(), marker })
+    }
+
+    fn mark(&self, mut submission: Submission) -> Submission {
+        self.marker.mark(&mut submission.events, now());
+        submission
+    }
+}
 
 impl Sink for Door {
     fn submit(&self, submission: Submission) -> Pin<Box<dyn Future<Output = Result<Receipt, IngestError>> + Send>> {
-        let ingest = self.0.clone();
+        let (ingest, submission) = (self.ingest.clone(), Self::mark(self, submission));
         Box::pin(async move { ingest.submit(submission).await })
     }
 
     fn submit_blocking(&self, submission: Submission) -> Result<Receipt, IngestError> {
-        self.0.submit_blocking(submission)
+        self.ingest.submit_blocking(Self::mark(self, submission))
     }
 
     fn count_refused_request(&self) {
-        self.0.count_refused_request();
+        self.ingest.count_refused_request();
     }
 
     fn mark(&self, key: &str) -> Option<Vec<u8>> {
-        self.1.mark(key)
+        self.log.mark(key)
     }
 
     fn now(&self) -> Timestamp {
@@ -141,7 +160,7 @@ pub(crate) fn assemble(
         core.admitter.clone(),
         status,
     );
-    let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
+    let door: Arc<dyn Sink> = Door::new(&core, &ingest);
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     routes.extend(console::routes(console.clone()));
     let announced = notifier.clone();
@@ -244,6 +263,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build();
     let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
+    assembly.core.crawlers.start(runtime.handle().clone(), assembly.core.admitter.clone());
     let bound = runtime.block_on(bind(&config, &assembly));
     let (listener, owner, address) = match bound {
         Ok(it) => it,
@@ -355,7 +375,7 @@ fn start_admitter(
 }
 
 fn door(assembly: &Assembly) -> Arc<Door> {
-    Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()))
+    Door::new(&assembly.core, &assembly.ingest)
 }
 
 /// What is done with new alerts: what follows from them is judged, the terminal shows them.
