@@ -7,12 +7,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use decision::board::Board;
+use model::decision::Measure;
 use model::event::{EventView, TextField, append_text};
 use model::intake::Events;
 use model::time::Timestamp;
 
-/// The answers that keep somebody out: forbidden, and too many requests.
-const REFUSALS: [u16; 2] = [403, 429];
+/// The answer to whoever is banned.
+const FORBIDDEN: u16 = 403;
+/// The answer to whoever is throttled, or banned by an enforcer that knows nothing else.
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// What is known of the crawler that a client calls itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +85,9 @@ impl Marker {
         now: Timestamp,
     ) -> [Option<(TextField, &'static str)>; 3] {
         let Some(address) = event.client_ip.filter(|_| !event.is_finding()) else { return [None; 3] };
-        let is_refused = event.status_code.is_some_and(|it| REFUSALS.contains(&it));
         let is_enforced = asks_board
-            && is_refused
             && event.text(TextField::Enforced).is_none()
-            && self.board.find(address, now).is_some();
+            && event.status_code.is_some_and(|it| self.is_enforced(it, address, now));
         let agent = event.text(TextField::UserAgent).filter(|_| !self.clients.is_idle());
         let claim = agent.and_then(|it| self.clients.claim(it, address)).map(|it| match it {
             Claim::Verified(name) => (TextField::VerifiedCrawler, name),
@@ -94,6 +95,18 @@ impl Marker {
         });
         let kind = agent.and_then(|it| self.clients.kind(it)).map(|it| (TextField::Client, it));
         [is_enforced.then_some((TextField::Enforced, "true")), claim, kind]
+    }
+
+    /// Whether an answer is what a decision about `address` makes of a request. Whoever is throttled is not forbidden anything:
+    /// a 403 to him is the site's own.
+    fn is_enforced(&self, status: u16, address: IpAddr, now: Timestamp) -> bool {
+        let makes = |measure: Measure| match status {
+            FORBIDDEN => measure != Measure::Throttle,
+            TOO_MANY_REQUESTS => true,
+            _ => false,
+        };
+        matches!(status, FORBIDDEN | TOO_MANY_REQUESTS)
+            && self.board.find(address, now).is_some_and(|it| makes(it.measure))
     }
 }
 
@@ -114,7 +127,7 @@ mod tests {
     use detection::engine::Engine;
     use detection::rules::{EngineSettings, RuleFile, Rules};
     use detection::window::table::Bounds;
-    use model::decision::{Basis, Decision, DecisionId, Measure, Origin, Standing, Target};
+    use model::decision::{Basis, Decision, DecisionId, Origin, Standing, Target};
     use model::event::EventWriter;
     use model::id::EventId;
     use model::network::Network;
@@ -159,11 +172,15 @@ mod tests {
     }
 
     fn board(address: &str) -> Arc<Board> {
+        board_of(address, Measure::Ban)
+    }
+
+    fn board_of(address: &str, measure: Measure) -> Arc<Board> {
         let board = Arc::<Board>::default();
         let decision = Decision {
             id: DecisionId(1),
             target: Target::Network(Network::parse(address).unwrap()),
-            measure: Measure::Ban,
+            measure,
             origin: Origin::Rule,
             reason: String::new(),
             basis: Basis::default(),
@@ -225,6 +242,13 @@ mod tests {
         let marked: &[&str] = &["enforced=true"];
         check(&marker, 59, &of, &[&[], marked, &[], marked, &[], marked, &[]]);
         check(&marker, 60, &of, &[&[] as &[&str]; 7]);
+    }
+
+    #[test]
+    fn a_throttle_forbids_nothing_so_403_is_the_sites_own() {
+        let marker = Marker::new(board_of("203.0.113.0/24", Measure::Throttle), Arc::new(Nobody));
+        let of = [("203.0.113.7", 403, ""), ("203.0.113.7", 429, ""), ("203.0.114.7", 429, "")];
+        check(&marker, 0, &of, &[&[], &["enforced=true"], &[]]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Messages as resolvers send them, and as they should not.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const ID: u16 = 0x1234;
@@ -148,5 +150,27 @@ fn flipped_bits_are_no_panic() {
             // Whatever it says now, it is read or refused.
             let _ = asked.read(ID, &flipped);
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in any::<u16>()) {
+        let asked = reverse();
+        // As they are, and behind a head and a question that are right.
+        let _ = asked.read(ID, &bytes);
+        let mut message = answer(&asked, 0, &[]);
+        message[6..8].copy_from_slice(&count.to_be_bytes());
+        message.extend_from_slice(&bytes);
+        let _ = asked.read(ID, &message);
+    }
+
+    #[test]
+    fn pointers_anywhere_are_no_panic_and_come_to_an_end(targets in proptest::collection::vec(0_u16..200, 0..120)) {
+        let asked = reverse();
+        let mut message = answer(&asked, 0, &[]);
+        message[6..8].copy_from_slice(&[0xff; 2]);
+        message.extend(targets.iter().flat_map(|it| (0xc000 | it).to_be_bytes()));
+        let _ = asked.read(ID, &message);
     }
 }
