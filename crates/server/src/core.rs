@@ -20,7 +20,7 @@ use crate::crawlers::Crawlers;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::http::auth::{ADMIN_KEY_NAME, digest_of, random_secret};
-use crate::{lists, own_addresses, terminal};
+use crate::{own_addresses, terminal};
 
 /// The variable that sets the admin key.
 pub(crate) const ADMIN_KEY_VARIABLE: &str = "BARTIZAN_ADMIN_KEY";
@@ -79,7 +79,7 @@ impl Core {
         let log: Arc<dyn Log> = Arc::new(log);
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
         let (store, progress): (Arc<dyn Store>, _) = (Arc::new(store), Arc::<Progress>::default());
-        let crawlers = Crawlers::new(config.crawlers.address()?, lists::crawlers(path));
+        let crawlers = Arc::<Crawlers>::default();
         let admitter =
             open_admitter(&store, &progress, &config.decisions, &crawlers).map_err(|it| unusable(path, &it))?;
         let ledger = Arc::new(Ledger::new(book));

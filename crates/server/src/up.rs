@@ -17,6 +17,7 @@ use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
 use model::time::Timestamp;
 use notification::notifier::Notifier;
+use outbound::dns::resolver::Resolver;
 use pipeline::actions::Actions;
 use pipeline::admitter::Admitter;
 use pipeline::detect::{DetectParts, Detector};
@@ -31,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::core::{Core, admin_key_of_environment};
-use crate::crawlers::AtTheDoor;
+use crate::crawlers::{AtTheDoor, Means};
 use crate::failure::Failure;
 use crate::folder::SOCKET;
 use crate::greeting::{Places, greet, print_alerts};
@@ -46,7 +47,7 @@ use crate::http::{except, explain};
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::status::{StatusParts, status_source};
-use crate::upkeep;
+use crate::{lists, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -215,6 +216,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let rules = Arc::new(rules);
 
     let notifier = config.notify.notifier()?;
+    let resolver = config.crawlers.address()?;
     let core = Core::open(&config.data, &config)?;
     // The folder is ours: whoever held messages before is gone.
     let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
@@ -263,7 +265,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build();
     let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
-    assembly.core.crawlers.start(runtime.handle().clone(), assembly.core.admitter.clone());
+    assembly.core.crawlers.start(Means {
+        runtime: runtime.handle().clone(),
+        admitter: assembly.core.admitter.clone(),
+        resolver: resolver.map(Resolver::new),
+        list: lists::crawlers(&config.data),
+    });
     let bound = runtime.block_on(bind(&config, &assembly));
     let (listener, owner, address) = match bound {
         Ok(it) => it,

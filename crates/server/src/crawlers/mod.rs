@@ -6,7 +6,7 @@ mod book;
 mod operators;
 mod verify;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use attack::clients::ClientList;
@@ -20,32 +20,30 @@ use tokio::runtime::Handle;
 use self::book::{Book, Finding};
 use self::operators::Operator;
 
-/// What it takes to ask.
-struct Started {
-    runtime: Handle,
-    admitter: Arc<Admitter>,
+/// What it takes to say something of clients.
+pub(crate) struct Means {
+    /// Where questions are asked.
+    pub(crate) runtime: Handle,
+    /// Who lets go whoever turns out to be a crawler.
+    pub(crate) admitter: Arc<Admitter>,
+    /// Who is asked; `None`: nobody is verified.
+    pub(crate) resolver: Option<Resolver>,
+    /// A list that was fetched.
+    pub(crate) list: Option<ClientList>,
 }
 
-/// What is known of clients by their addresses and by what they say.
+/// What is known of clients by their addresses and by what they say; nothing before it is started.
+#[derive(Default)]
 pub(crate) struct Crawlers {
-    /// `None`: nobody is verified.
-    resolver: Option<Resolver>,
-    /// A list that was fetched.
-    list: Option<ClientList>,
     book: Mutex<Book>,
-    started: OnceLock<Started>,
+    started: OnceLock<Means>,
 }
 
 impl Crawlers {
-    /// Asks the resolver at `address`, once it is started; `list` knows further crawlers by what they say.
-    pub(crate) fn new(address: Option<SocketAddr>, list: Option<ClientList>) -> Arc<Self> {
-        Arc::new(Self { resolver: address.map(Resolver::new), list, book: Mutex::default(), started: OnceLock::new() })
-    }
-
-    /// Begins to ask; whoever turns out to be a crawler is told to `admitter`, which lets it go.
-    pub(crate) fn start(&self, runtime: Handle, admitter: Arc<Admitter>) {
+    /// Begins to say something.
+    pub(crate) fn start(&self, means: Means) {
         // Who starts it twice changes nothing.
-        let _ = self.started.set(Started { runtime, admitter });
+        let _ = self.started.set(means);
     }
 
     /// A verified crawler with an address in `network`.
@@ -65,11 +63,12 @@ pub(crate) struct AtTheDoor(pub(crate) Arc<Crawlers>);
 
 impl Clients for AtTheDoor {
     fn is_idle(&self) -> bool {
-        self.0.resolver.is_none() && self.0.list.is_none()
+        self.0.started.get().is_none_or(|it| it.resolver.is_none() && it.list.is_none())
     }
 
     fn claim(&self, user_agent: &str, address: IpAddr) -> Option<Claim> {
-        let (resolver, started) = (self.0.resolver?, self.0.started.get()?);
+        let started = self.0.started.get()?;
+        let resolver = started.resolver?;
         let claimed = Operator::claimed(user_agent)?;
         let address = address.to_canonical();
         let (known, asks) = self.0.book().look_up(address, now());
@@ -84,7 +83,7 @@ impl Clients for AtTheDoor {
     }
 
     fn kind(&self, user_agent: &str) -> Option<&'static str> {
-        self.0.list.as_ref()?.knows(user_agent).then_some("crawler")
+        self.0.started.get()?.list.as_ref()?.knows(user_agent).then_some("crawler")
     }
 }
 

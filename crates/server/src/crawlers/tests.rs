@@ -97,7 +97,7 @@ fn what_did_not_fit_is_asked_for_again() {
 
 #[test]
 fn without_a_resolver_nobody_is_asked_and_nothing_is_said() {
-    let door = AtTheDoor(Crawlers::new(None, None));
+    let door = AtTheDoor(Arc::default());
     assert!(door.is_idle());
     assert_eq!(door.claim("Googlebot/2.1", CLIENT.into()), None);
     assert_eq!(door.kind("Googlebot/2.1"), None);
