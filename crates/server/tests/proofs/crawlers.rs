@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::support::resolver::{self, PTR, Reply, reverse};
 use crate::support::server::{Server, Start, command, new_folder, run};
@@ -111,4 +112,34 @@ fn a_verified_crawler_is_neither_counted_nor_blocked_and_a_false_one_is() {
     assert_eq!(send(&server, UNKNOWN, 0), Value::Null, "whom nobody can name is neither");
     let real = rules_about(&server, REAL);
     assert!(real.is_empty(), "{real:?}");
+}
+
+#[test]
+fn a_fetched_list_says_who_is_a_crawler_from_the_next_start_on() {
+    let folder = new_folder();
+    let start = Start::on(&folder.path().join("data"));
+    let content = "[{\"pattern\":\"Thingy\"},{\"pattern\":\"^Other[0-9]+$\"}]";
+    let sha256: String = Sha256::digest(content).iter().map(|it| format!("{it:02x}")).collect();
+    let list = json!({
+        "url": "https://lists.example/a.json", "licence": "MIT", "fetched_at": "2026-11-21T12:00:00Z", "sha256": sha256,
+        "content": content,
+    });
+    let lists = start.data.join("lists");
+    fs::create_dir_all(&lists).unwrap();
+    fs::write(lists.join("crawlers.json"), list.to_string()).unwrap();
+    let server = start.must();
+    for (agent, expected) in [
+        ("Mozilla/5.0 Thingy/1", json!({"http.client": "crawler"})),
+        ("Other17", json!({"http.client": "crawler"})),
+        ("Mozilla/5.0 Firefox/105.0", Value::Null),
+        ("sqlmap/1.7 Thingy", Value::Null),
+    ] {
+        let event = json!({
+            "client_ip": "198.51.100.9", "method": "GET", "path": "/", "status_code": 200, "user_agent": agent,
+            "http.client": "browser", "logsource": {"category": "webserver"},
+        });
+        let reply = server.call("POST", "/v1/events", &event.to_string());
+        let id = reply.json()["ids"][0].as_str().unwrap().to_owned();
+        assert_eq!(server.get(&format!("/v1/events/{id}"))["fields"], expected, "{agent}");
+    }
 }
