@@ -94,7 +94,7 @@ impl Door {
         Arc::new(Self { ingest: ingest.clone(), log: core.log.clone(), marker })
     }
 
-    fn mark(&self, mut submission: Submission) -> Submission {
+    fn marked(&self, mut submission: Submission) -> Submission {
         self.marker.mark(&mut submission.events, now());
         submission
     }
@@ -102,12 +102,12 @@ impl Door {
 
 impl Sink for Door {
     fn submit(&self, submission: Submission) -> Pin<Box<dyn Future<Output = Result<Receipt, IngestError>> + Send>> {
-        let (ingest, submission) = (self.ingest.clone(), Self::mark(self, submission));
+        let (ingest, submission) = (self.ingest.clone(), self.marked(submission));
         Box::pin(async move { ingest.submit(submission).await })
     }
 
     fn submit_blocking(&self, submission: Submission) -> Result<Receipt, IngestError> {
-        self.ingest.submit_blocking(Self::mark(self, submission))
+        self.ingest.submit_blocking(self.marked(submission))
     }
 
     fn count_refused_request(&self) {

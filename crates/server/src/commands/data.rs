@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbound::target::Target;
-use pipeline::ingest::{chain, now};
+use pipeline::ingest::now;
 
 use super::flags::Flags;
 use crate::config::Config;
@@ -90,7 +90,7 @@ fn get(config: &Config, url: &str) -> Result<String, Failure> {
     let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
     let client = config.notify.client();
     let reply = runtime.block_on(client.fetch(&target, LIST_BYTES_MAX, BODY_TIME));
-    let reply = reply.map_err(|it| Failure::failed(format!("the list cannot be fetched: {}", chain(&it))))?;
+    let reply = reply.map_err(|it| Failure::failed(format!("the list cannot be fetched: {it}")))?;
     if reply.status != 200 {
         return Err(Failure::failed(format!("the list cannot be fetched: status {}", reply.status)));
     }
