@@ -6,6 +6,7 @@
 //! [`inspector::Inspector::inspect`] says what stands out, as [`report::Finding`]s with a place, an excerpt and a score.
 
 pub mod checks;
+pub mod clients;
 pub mod exception;
 pub mod explain;
 pub mod inspector;

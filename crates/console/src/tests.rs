@@ -66,6 +66,7 @@ impl Bench {
             brakes: Brakes::default(),
             spared: Vec::new(),
             spares_local: true,
+            find_crawler: Arc::new(|_| None),
             on_decided: Arc::new(|_| {}),
         });
         let admitter = Arc::new(admitter.unwrap());

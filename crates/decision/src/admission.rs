@@ -124,14 +124,22 @@ impl Admission {
         }
     }
 
-    /// Judges a proposal; what is admitted counts for the brakes.
-    pub fn judge(&mut self, proposal: &Proposal, set: &DecisionSet, circumstances: Circumstances) -> Verdict {
+    /// Judges a proposal; what is admitted counts for the brakes. `known` is who in its target is spared beside those on the
+    /// list, and why: whoever was found to be a crawler.
+    pub fn judge(
+        &mut self,
+        proposal: &Proposal,
+        known: Option<(Network, String)>,
+        set: &DecisionSet,
+        circumstances: Circumstances,
+    ) -> Verdict {
         let Circumstances { now, mode, .. } = circumstances;
         if !proposal.origin.is_automatic() {
             // A person, and an import that a person began, overrides every brake but this.
             let again = || (proposal.origin == Origin::Import).then(|| covering(proposal, set, now)).flatten();
-            return match (self.spared.why(&proposal.target), again()) {
-                (Some((network, why)), _) => Verdict::Spared(network, why.to_string()),
+            let listed = self.spared.why(&proposal.target).map(|(network, why)| (network, why.to_string()));
+            return match (listed.or(known), again()) {
+                (Some((network, why)), _) => Verdict::Spared(network, why),
                 // A list that is imported again, after it broke off or as it grows, doubles nothing.
                 (None, Some(covering)) => Verdict::Covered(covering),
                 (None, None) => Verdict::Admitted(Standing::InForce),
@@ -141,7 +149,7 @@ impl Admission {
             return Verdict::Covered(covering);
         }
         self.forget(now);
-        if let Some(brake) = self.brake(proposal, circumstances) {
+        if let Some(brake) = self.brake(proposal, known.is_some(), circumstances) {
             return Verdict::Admitted(Standing::Held(brake));
         }
         self.remember(&proposal.target, now);
@@ -149,8 +157,8 @@ impl Admission {
         Verdict::Admitted(if is_dry { Standing::DryRun } else { Standing::InForce })
     }
 
-    fn brake(&self, proposal: &Proposal, circumstances: Circumstances) -> Option<Brake> {
-        if self.spared.why(&proposal.target).is_some() {
+    fn brake(&self, proposal: &Proposal, is_known: bool, circumstances: Circumstances) -> Option<Brake> {
+        if is_known || self.spared.why(&proposal.target).is_some() {
             return Some(Brake::NeverBlock);
         }
         if circumstances.is_paused {
@@ -215,7 +223,7 @@ mod tests {
 
     #[track_caller]
     fn check(proposal: &Proposal, circumstances: Circumstances, expected: Standing) {
-        let verdict = admission().judge(proposal, &DecisionSet::default(), circumstances);
+        let verdict = admission().judge(proposal, None, &DecisionSet::default(), circumstances);
         assert_eq!(verdict, Verdict::Admitted(expected), "{proposal:?}");
     }
 
@@ -252,7 +260,7 @@ mod tests {
         check(&by_hand("198.51.0.0/16"), paused, Standing::InForce);
         for origin in Origin::ALL {
             let verdict =
-                admission().judge(&Proposal { origin, ..proposal("127.0.0.1") }, &DecisionSet::default(), paused);
+                admission().judge(&Proposal { origin, ..proposal("127.0.0.1") }, None, &DecisionSet::default(), paused);
             let expected = if origin.is_automatic() {
                 Verdict::Admitted(Standing::Held(Brake::NeverBlock))
             } else {
@@ -265,7 +273,7 @@ mod tests {
     #[track_caller]
     fn held_of(count: u32, circumstances: impl Fn(u32) -> Circumstances) -> Vec<Option<Brake>> {
         let (mut admission, set) = (admission(), DecisionSet::default());
-        let held = (0..count).map(|it| match admission.judge(&address(it), &set, circumstances(it)) {
+        let held = (0..count).map(|it| match admission.judge(&address(it), None, &set, circumstances(it)) {
             Verdict::Admitted(Standing::Held(brake)) => Some(brake),
             _ => None,
         });
@@ -297,7 +305,7 @@ mod tests {
     fn who_was_decided_on_before_is_no_further_victim() {
         let (mut admission, set) = (admission(), DecisionSet::default());
         (0..5).for_each(|it| admission.remember(&address(it).target, NOON));
-        let verdict = |admission: &mut Admission, it| admission.judge(&address(it), &set, live(1, 0));
+        let verdict = |admission: &mut Admission, it| admission.judge(&address(it), None, &set, live(1, 0));
         assert_eq!(verdict(&mut admission, 3), Verdict::Admitted(Standing::InForce));
         assert_eq!(verdict(&mut admission, 9), Verdict::Admitted(Standing::Held(Brake::Share)));
     }
@@ -306,7 +314,7 @@ mod tests {
     fn what_adds_nothing_is_no_decision_of_its_own() {
         let mut set = DecisionSet::default();
         set.apply(&ban(4, "198.51.100.7", 3600), NOON);
-        let judge = |seconds| admission().judge(&proposal("198.51.100.7"), &set, live(seconds, 1000));
+        let judge = |seconds| admission().judge(&proposal("198.51.100.7"), None, &set, live(seconds, 1000));
         assert_eq!(judge(0), Verdict::Covered(DecisionId(4)));
         assert_eq!(judge(360), Verdict::Covered(DecisionId(4)));
         assert_eq!(judge(361), Verdict::Admitted(Standing::InForce));

@@ -14,6 +14,9 @@ use crate::inspection::{Inspection, Said};
 /// The field with which the gateway says that it has inspected a request.
 const INSPECTED: &str = "http.inspected";
 
+/// The bot score of a client that a fetched list knows: as much as that of a crawler that says so.
+const LISTED_BOT_SCORE: u32 = 90;
+
 /// Where the values of a field name come from, found out once a rule set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Accessor {
@@ -23,6 +26,8 @@ enum Accessor {
     ResponseBytes,
     PathStem,
     PathQuery,
+    /// What our own doors wrote; what a sender calls so is not looked at.
+    Mark(TextField),
     /// What inspection says of the request, unless the event brings it.
     Inspected(Said, Dynamic),
     Dynamic(Dynamic),
@@ -115,6 +120,7 @@ fn accessor_of(name: &str) -> Accessor {
         "response_bytes" | "sc-bytes" => Accessor::ResponseBytes,
         "cs-uri-stem" => Accessor::PathStem,
         "cs-uri-query" => Accessor::PathQuery,
+        _ if let Some((_, mark)) = TextField::MARKS.iter().find(|it| it.0 == name) => Accessor::Mark(*mark),
         _ if let Some(said) = Said::of(name) => Accessor::Inspected(said, dynamic),
         _ => match ALIASES.iter().find(|it| it.0 == name) {
             Some((_, field)) => Accessor::Text(*field, dynamic),
@@ -290,6 +296,14 @@ impl Fields for EventFields<'_> {
                 see(Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)));
                 return true;
             }
+            Accessor::Mark(field) => match self.view.text(*field) {
+                Some(text) => text,
+                None => return false,
+            },
+            Accessor::Inspected(Said::BotScore, _) if self.view.text(TextField::Client).is_some() => {
+                see(Value::Integer(i64::from(LISTED_BOT_SCORE)));
+                return true;
+            }
             Accessor::Inspected(said, dynamic) => {
                 // The event's own word first; that it was inspected matters only where we would say something.
                 return self.visit_dynamic(dynamic, see)
@@ -341,6 +355,9 @@ mod tests {
             .status_code(404)
             .text(TextField::Path, "/a?b=c")
             .extra("sshd.event", "failed")
+            .extra("http.enforced", "true")
+            .text(TextField::VerifiedCrawler, "googlebot")
+            .text(TextField::Client, "crawler")
             .original(Original::Json(original));
         let view = EventView::of(&bytes).unwrap();
         let accessors = Accessors::of(&[name.to_owned()]);
@@ -362,7 +379,8 @@ mod tests {
     #[track_caller]
     fn check(name: &str, expected: Option<&[&str]>) {
         let original = r#"{"eventName":"A","user":{"name":"ann","tags":[{"k":"x"},{"k":"y"}]},"a.b":1,"a":{"b":2},
-            "list":["p",7,null],"big":18446744073709551616,"esc\u0061ped":true,"twice":1,"twice":2,"n":null,"client_ip":"no"}"#;
+            "list":["p",7,null],"big":18446744073709551616,"esc\u0061ped":true,"twice":1,"twice":2,"n":null,"client_ip":"no",
+            "http.enforced":true,"http.verified_crawler":"x","http":{"enforced":true,"bot_score":1}}"#;
         let (is_present, found) = values(original, name);
         assert_eq!(
             is_present.then_some(found),
@@ -391,5 +409,12 @@ mod tests {
         check("nothing", None);
         check("user.nothing", None);
         check("message", None);
+    }
+
+    #[test]
+    fn a_mark_is_what_a_door_wrote_and_never_what_a_sender_says() {
+        check("http.verified_crawler", Some(&["googlebot"]));
+        check("http.enforced", None);
+        check("http.bot_score", Some(&["90"]));
     }
 }

@@ -90,10 +90,18 @@ pub enum TextField {
     DestinationIp = 21,
     /// The country of the client, as the source or enrichment says.
     Country = 22,
+    /// A mark: the crawler that the address was found to be, as `googlebot`.
+    VerifiedCrawler = 23,
+    /// A mark: the crawler that the client called itself, and that its address was found not to be.
+    FalseCrawler = 24,
+    /// A mark: `true` when the answer is what a decision in force made of it.
+    Enforced = 25,
+    /// A mark: what a fetched list says of the user agent, `crawler`.
+    Client = 26,
 }
 
 impl TextField {
-    const COUNT: usize = 23;
+    const COUNT: usize = 27;
 
     /// The text fields that rules and people know by name.
     pub const NAMED: [(&'static str, Self); 13] = [
@@ -110,6 +118,14 @@ impl TextField {
         ("severity", Self::SourceSeverity),
         ("dst_ip", Self::DestinationIp),
         ("country", Self::Country),
+    ];
+
+    /// What only our own doors write, under the names by which rules ask for it: no sender can claim it of an event.
+    pub const MARKS: [(&'static str, Self); 4] = [
+        ("http.verified_crawler", Self::VerifiedCrawler),
+        ("http.false_crawler", Self::FalseCrawler),
+        ("http.enforced", Self::Enforced),
+        ("http.client", Self::Client),
     ];
 }
 
@@ -240,6 +256,12 @@ pub fn set_received(encoded: &mut [u8], received: Timestamp) {
     if let Some(place) = encoded.get_mut(RECEIVED_AT..RECEIVED_AT + 8) {
         place.copy_from_slice(&received.0.to_le_bytes());
     }
+}
+
+/// Adds a text field to an encoded event that ends where `encoded` ends; of a field that is there already the new one counts.
+pub fn append_text(encoded: &mut Vec<u8>, field: TextField, value: &str) {
+    let start = encoded.len();
+    EventWriter { out: encoded, start }.text(field, value);
 }
 
 /// One event, read in place.
@@ -433,6 +455,17 @@ mod tests {
         set_received(&mut bytes, Timestamp(5));
         let view = EventView::of(&bytes).unwrap();
         assert_eq!((view.id, view.received), (EventId(99), Some(Timestamp(5))));
+    }
+
+    #[test]
+    fn a_field_is_added_to_what_is_encoded() {
+        let mut bytes = Vec::new();
+        sample(&mut bytes);
+        append_text(&mut bytes, TextField::Enforced, "true");
+        append_text(&mut bytes, TextField::User, "ben");
+        let view = EventView::of(&bytes).unwrap();
+        assert_eq!((view.text(TextField::Enforced), view.text(TextField::User)), (Some("true"), Some("ben")));
+        assert_eq!((view.status_code, view.extras().count()), (Some(404), 2));
     }
 
     proptest! {

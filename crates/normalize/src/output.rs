@@ -68,7 +68,7 @@ pub fn event_json(view: &EventView<'_>) -> String {
     if view.is_finding() {
         object.raw("finding", finding(view));
     }
-    if view.extras().next().is_some() {
+    if view.extras().next().is_some() || marks(view).next().is_some() {
         object.raw("fields", extras(view));
     }
     object.text_of("format", view, TextField::Format);
@@ -123,10 +123,19 @@ fn finding(view: &EventView<'_>) -> String {
 
 fn extras(view: &EventView<'_>) -> String {
     let mut object = ObjectWriter::new();
-    for (name, value) in view.extras() {
+    let is_mark = |name: &str| TextField::MARKS.iter().any(|it| it.0 == name);
+    for (name, value) in view.extras().filter(|it| !is_mark(it.0)) {
+        object.text(name, value);
+    }
+    for (name, value) in marks(view) {
         object.text(name, value);
     }
     object.end()
+}
+
+/// What our own doors said of it.
+fn marks<'a>(view: &'a EventView<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
+    TextField::MARKS.into_iter().filter_map(|(name, field)| Some((name, view.text(field)?)))
 }
 
 fn entity(view: &EventView<'_>) -> String {

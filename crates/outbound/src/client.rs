@@ -54,7 +54,7 @@ pub struct Reply {
     pub status: u16,
     /// How long the other side asks us to wait, at most [`RETRY_AFTER_MAX`].
     pub retry_after: Option<Duration>,
-    /// The body, at most [`ANSWER_BYTES_MAX`] of it, and less when it did not come in time.
+    /// The body, at most [`ANSWER_BYTES_MAX`] of it or what was asked for, and less when it did not come in time.
     pub body: Bytes,
     /// Whether there was more.
     pub is_cut: bool,
@@ -123,7 +123,7 @@ impl Client {
         headers: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<Reply, SendError> {
-        let mut request = request_of(target, headers, body)?;
+        let mut request = request_of(Method::POST, target, headers, body)?;
         while let Some(mut sender) = self.idle_sender(target) {
             if sender.ready().await.is_err() {
                 continue;
@@ -143,6 +143,24 @@ impl Client {
         Ok(self.finish(target, sender, response).await)
     }
 
+    /// Gets what is at `target`, on a connection of its own: at most `bytes_max` of it, within `time` from the head on.
+    ///
+    /// A redirect is an answer like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`].
+    pub async fn fetch(&self, target: &Target, bytes_max: usize, time: Duration) -> Result<Reply, SendError> {
+        let request = request_of(Method::GET, target, &[], Bytes::new())?;
+        let mut sender = self.connect(target).await?;
+        let sent = timeout(self.times.answer, sender.send_request(request)).await;
+        let response = sent.map_err(|_| SendError::Timeout(self.times.answer))?.map_err(SendError::Broken)?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after_of(response.headers());
+        let (body, is_cut) = read(response.into_body(), bytes_max, time).await;
+        Ok(Reply { status, retry_after, body, is_cut })
+    }
+
     async fn connect(&self, target: &Target) -> Result<Sender, SendError> {
         let stream = self.dialer.dial(&target.host, target.port, target.is_tls, self.times.connect).await?;
         let mut builder = http1::Builder::new();
@@ -159,7 +177,7 @@ impl Client {
     async fn finish(&self, target: &Target, sender: Sender, response: Response<Incoming>) -> Reply {
         let status = response.status().as_u16();
         let retry_after = retry_after_of(response.headers());
-        let (body, is_cut) = read(response.into_body()).await;
+        let (body, is_cut) = read(response.into_body(), ANSWER_BYTES_MAX, BODY_TIME).await;
         if !is_cut {
             self.keep(target, sender);
         }
@@ -196,12 +214,13 @@ fn key_of(target: &Target) -> Place {
 }
 
 fn request_of(
+    method: Method,
     target: &Target,
     headers: &[(HeaderName, HeaderValue)],
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, SendError> {
     let mut builder = Request::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(&target.path)
         .header(HOST, target.authority())
         .header(USER_AGENT, concat!("bartizan/", env!("CARGO_PKG_VERSION")))
@@ -221,14 +240,14 @@ fn retry_after_of(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Reads a body up to its limits; returns whether there may be more.
-async fn read(mut body: Incoming) -> (Bytes, bool) {
-    let deadline = tokio::time::Instant::now() + BODY_TIME;
+async fn read(mut body: Incoming, bytes_max: usize, time: Duration) -> (Bytes, bool) {
+    let deadline = tokio::time::Instant::now() + time;
     let mut read = Vec::new();
     loop {
         match timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
-                let room = ANSWER_BYTES_MAX - read.len();
+                let room = bytes_max - read.len();
                 read.extend_from_slice(&data[..data.len().min(room)]);
                 if room < data.len() {
                     return (read.into(), true);

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod dial;
+pub mod dns;
 pub mod guard;
 pub mod resolve;
 pub mod target;

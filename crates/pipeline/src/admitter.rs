@@ -3,6 +3,7 @@
 //! Who is to be blocked is judged here and nowhere else, under one lock. A decision is stored before anybody enforces it, and
 //! is on the [`Board`] before the call that made it returns.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,8 @@ const PAGE: usize = 1000;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long to wait before the store is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// Who ends decisions about crawlers that are verified later.
+const ACTOR_CRAWLERS: &str = "crawlers";
 /// How many decisions of one target are ended by one call.
 const OF_TARGET_MAX: usize = 10_000;
 
@@ -51,6 +54,9 @@ pub enum Outcome {
 /// Is told of decisions that are new or changed.
 pub type OnDecided = Arc<dyn Fn(&[Decision]) + Send + Sync>;
 
+/// Says of a network which verified crawler has an address in it, and which address: nobody blocks those.
+pub type FindCrawler = Arc<dyn Fn(&Network) -> Option<(Network, String)> + Send + Sync>;
+
 /// What the admitter works with.
 #[derive(Clone)]
 pub struct AdmitterParts {
@@ -66,6 +72,8 @@ pub struct AdmitterParts {
     pub spared: Vec<(Network, String)>,
     /// Whether local addresses are spared.
     pub spares_local: bool,
+    /// Who is spared because of who he was found to be.
+    pub find_crawler: FindCrawler,
     /// Is told of decisions that are new or changed, once they are stored and on the board.
     pub on_decided: OnDecided,
 }
@@ -265,7 +273,7 @@ impl Admitter {
     pub fn release(&self, id: DecisionId, actor: &str, reason: &str) -> Result<Option<Decision>, StoreError> {
         let state = self.lock();
         let Some(decision) = self.parts.store.decision(id)? else { return Ok(None) };
-        if let Some((network, why)) = state.admission.spared().why(&decision.target) {
+        if let Some((network, why)) = self.spared_in(&state, &decision.target) {
             return Err(StoreError::Refused(spared_text(&decision.target, &network, &why)));
         }
         if decision.is_synthetic {
@@ -292,14 +300,21 @@ impl Admitter {
         let audit = entry(spared.created_at, &spared.actor, "spare", &spared.network.to_string(), &spared.reason);
         self.parts.store.spare(spared, &audit)?;
         self.respare(&mut state)?;
-        let hits = |it: &Target| it.network().is_some_and(|it| it.overlaps(&spared.network));
-        let ids: Vec<DecisionId> = self
-            .parts
-            .board
-            .with_set(|set| set.all(spared.created_at).filter(|it| hits(&it.target)).map(|it| it.id).collect());
         let reason = format!("{} is never blocked: {}", spared.network, spared.reason);
         let ended = Ended { at: spared.created_at, actor: spared.actor.clone(), reason };
-        self.end(&state, &ids, &ended, &spared.network.to_string())
+        self.end_hitting(&state, &spared.network, &ended)
+    }
+
+    /// Ends every decision that hits an address of a crawler that is verified now; returns those.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn end_of_crawler(&self, address: IpAddr, name: &str) -> Result<Vec<Decision>, StoreError> {
+        let state = self.lock();
+        let (network, at) = (Network::of(address), now());
+        let reason = format!("{network} is never blocked: {}", crawler_reason(name));
+        self.end_hitting(&state, &network, &Ended { at, actor: ACTOR_CRAWLERS.to_owned(), reason })
     }
 
     /// Takes a network off the list of the store; returns whether it was on it.
@@ -370,7 +385,17 @@ impl Admitter {
     /// Says why a target is never blocked, if it is not.
     #[must_use]
     pub fn why_spared(&self, target: &Target) -> Option<(Network, String)> {
-        self.lock().admission.spared().why(target).map(|(network, why)| (network, why.to_string()))
+        self.spared_in(&self.lock(), target)
+    }
+
+    fn spared_in(&self, state: &State, target: &Target) -> Option<(Network, String)> {
+        let listed = state.admission.spared().why(target).map(|(network, why)| (network, why.to_string()));
+        listed.or_else(|| self.crawler_in(target))
+    }
+
+    fn crawler_in(&self, target: &Target) -> Option<(Network, String)> {
+        let (network, name) = (self.parts.find_crawler)(target.network()?)?;
+        Some((network, crawler_reason(&name)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -398,7 +423,8 @@ impl Admitter {
             let verdict = if is_covered {
                 Verdict::Covered(DecisionId::default())
             } else {
-                self.parts.board.with_set(|set| admission.judge(&proposal, set, circumstances))
+                let spared = self.crawler_in(&proposal.target);
+                self.parts.board.with_set(|set| admission.judge(&proposal, spared, set, circumstances))
             };
             outcomes.push(match verdict {
                 Verdict::Covered(_) => Some(Outcome::Covered),
@@ -464,6 +490,22 @@ impl Admitter {
         Ok(changed)
     }
 
+    /// Ends every decision that has an address in common with `network`.
+    fn end_hitting(
+        &self,
+        state: &MutexGuard<'_, State>,
+        network: &Network,
+        ended: &Ended,
+    ) -> Result<Vec<Decision>, StoreError> {
+        let hits = |it: &Target| it.network().is_some_and(|it| it.overlaps(network));
+        let ids: Vec<DecisionId> =
+            self.parts.board.with_set(|set| set.all(ended.at).filter(|it| hits(&it.target)).map(|it| it.id).collect());
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.end(state, &ids, ended, &network.to_string())
+    }
+
     fn respare(&self, state: &mut State) -> Result<(), StoreError> {
         let list = spared_list(&self.parts)?;
         state.admission.spare(list.clone());
@@ -478,6 +520,11 @@ fn spared_list(parts: &AdmitterParts) -> Result<SparedList, StoreError> {
     parts.spared.iter().for_each(|(network, why)| list.add(*network, why));
     parts.store.spared()?.iter().for_each(|it| list.add(it.network, &it.reason));
     Ok(list)
+}
+
+/// Why a crawler is spared.
+fn crawler_reason(name: &str) -> String {
+    format!("a verified crawler ({name})")
 }
 
 /// Puts on the board what is or was in force, and counts for the brakes what machines decided lately.

@@ -34,6 +34,10 @@ impl Bench {
             brakes: Brakes::default(),
             spared: vec![monitor],
             spares_local: true,
+            find_crawler: Arc::new(|network| {
+                let crawler = Network::parse("192.0.2.99").unwrap();
+                network.overlaps(&crawler).then(|| (crawler, "googlebot".to_owned()))
+            }),
             on_decided: Arc::new(|_| {}),
         }
     }
@@ -134,6 +138,40 @@ fn who_is_spared_since_the_last_start_is_blocked_no_longer() {
     let open: Vec<String> =
         again.parts.store.decisions(&query).unwrap().iter().map(|it| it.target.to_string()).collect();
     assert_eq!(open, ["198.51.100.8"]);
+}
+
+#[test]
+fn nobody_blocks_a_verified_crawler_whoever_asks() {
+    let admitter = Bench::new().open();
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    for (origin, target) in Origin::ALL.into_iter().flat_map(|it| [(it, "192.0.2.99"), (it, "192.0.2.0/24")]) {
+        let outcome = decide(&admitter, target, origin);
+        if origin.is_automatic() {
+            assert_eq!(standing(&outcome), Some(Standing::Held(Brake::NeverBlock)), "{origin:?} {target}");
+            let Outcome::Decided(held) = outcome else { panic!("{outcome:?}") };
+            let refused = admitter.release(held.id, "anna", "");
+            assert!(matches!(&refused, Err(StoreError::Refused(it)) if it.contains("(googlebot)")), "{refused:?}");
+        } else {
+            let crawler = Network::parse("192.0.2.99").unwrap();
+            assert_eq!(outcome, Outcome::Spared(crawler, "a verified crawler (googlebot)".to_owned()), "{origin:?}");
+        }
+        assert!(!is_blocked(&admitter, "192.0.2.99"), "{origin:?} {target}");
+    }
+    assert_eq!(standing(&decide(&admitter, "192.0.2.98", Origin::Rule)), Some(Standing::InForce));
+}
+
+#[test]
+fn whoever_is_found_to_be_a_crawler_later_is_let_go() {
+    let admitter = Bench::new().open();
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    for (target, origin) in
+        [("203.0.113.7", Origin::Rule), ("203.0.113.0/26", Origin::Manual), ("203.0.113.8", Origin::Rule)]
+    {
+        assert_eq!(standing(&decide(&admitter, target, origin)), Some(Standing::InForce), "{target}");
+    }
+    assert_eq!(admitter.end_of_crawler("203.0.113.7".parse().unwrap(), "bingbot").unwrap().len(), 2);
+    assert!(!is_blocked(&admitter, "203.0.113.7") && is_blocked(&admitter, "203.0.113.8"));
+    assert_eq!(admitter.end_of_crawler("203.0.113.7".parse().unwrap(), "bingbot").unwrap(), []);
 }
 
 #[test]

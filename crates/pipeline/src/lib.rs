@@ -10,6 +10,7 @@ pub mod explain;
 pub mod hydrate;
 pub mod ingest;
 pub mod ledger;
+pub mod mark;
 pub mod pending;
 pub mod progress;
 pub mod quarantine;

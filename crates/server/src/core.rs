@@ -16,6 +16,7 @@ use pipeline::progress::Progress;
 
 use crate::config::Config;
 use crate::config::decisions::DecisionsConfig;
+use crate::crawlers::Crawlers;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::http::auth::{ADMIN_KEY_NAME, digest_of, random_secret};
@@ -33,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) progress: Arc<Progress>,
+    /// Who the clients are.
+    pub(crate) crawlers: Arc<Crawlers>,
     /// Who is kept out.
     pub(crate) admitter: Arc<Admitter>,
 }
@@ -76,9 +79,11 @@ impl Core {
         let log: Arc<dyn Log> = Arc::new(log);
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
         let (store, progress): (Arc<dyn Store>, _) = (Arc::new(store), Arc::<Progress>::default());
-        let admitter = open_admitter(&store, &progress, &config.decisions).map_err(|it| unusable(path, &it))?;
+        let crawlers = Arc::<Crawlers>::default();
+        let admitter =
+            open_admitter(&store, &progress, &config.decisions, &crawlers).map_err(|it| unusable(path, &it))?;
         let ledger = Arc::new(Ledger::new(book));
-        Ok(Self { folder, log, store, ledger, progress, admitter: Arc::new(admitter) })
+        Ok(Self { folder, log, store, ledger, progress, crawlers, admitter: Arc::new(admitter) })
     }
 
     /// Makes sure that there is an admin key.
@@ -124,6 +129,7 @@ fn open_admitter(
     store: &Arc<dyn Store>,
     progress: &Arc<Progress>,
     config: &DecisionsConfig,
+    crawlers: &Arc<Crawlers>,
 ) -> Result<Admitter, backends::store::StoreError> {
     let mut spared = config.spared.clone();
     spared.extend(own_addresses::all().into_iter().map(|it| (it, "an address of this host".to_owned())));
@@ -134,6 +140,10 @@ fn open_admitter(
         brakes: config.brakes,
         spared,
         spares_local: config.spares_local,
+        find_crawler: {
+            let crawlers = crawlers.clone();
+            Arc::new(move |it| crawlers.find(it))
+        },
         on_decided: Arc::new(terminal::print_decisions),
     })
 }

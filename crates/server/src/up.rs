@@ -17,10 +17,12 @@ use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
 use model::time::Timestamp;
 use notification::notifier::Notifier;
+use outbound::dns::resolver::Resolver;
 use pipeline::actions::Actions;
 use pipeline::admitter::{Admitter, Announcers};
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
+use pipeline::mark::Marker;
 use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
@@ -31,6 +33,7 @@ use tokio::sync::watch;
 use crate::bouncers::Bouncers;
 use crate::config::Config;
 use crate::core::{Core, admin_key_of_environment};
+use crate::crawlers::{AtTheDoor, Means};
 use crate::failure::Failure;
 use crate::folder::SOCKET;
 use crate::greeting::{Places, greet, print_alerts};
@@ -45,7 +48,7 @@ use crate::http::{except, explain};
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::status::{StatusParts, status_source};
-use crate::upkeep;
+use crate::{lists, upkeep};
 
 /// How long connections may take to finish what they began, after they are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -79,25 +82,42 @@ pub(crate) struct Loaded {
     pub(crate) refused: std::sync::atomic::AtomicU64,
 }
 
-/// The way into the log, for the doors.
-pub(crate) struct Door(pub(crate) Arc<Ingest>, pub(crate) Arc<dyn Log>);
+/// The way into the log, for the doors. What is known of the clients is written on events here, before they are appended.
+pub(crate) struct Door {
+    ingest: Arc<Ingest>,
+    log: Arc<dyn Log>,
+    marker: Marker,
+}
+
+impl Door {
+    fn new(core: &Core, ingest: &Arc<Ingest>) -> Arc<Self> {
+        let clients = Arc::new(AtTheDoor(core.crawlers.clone()));
+        let marker = Marker::new(core.admitter.board().clone(), clients);
+        Arc::new(Self { ingest: ingest.clone(), log: core.log.clone(), marker })
+    }
+
+    fn marked(&self, mut submission: Submission) -> Submission {
+        self.marker.mark(&mut submission.events, now());
+        submission
+    }
+}
 
 impl Sink for Door {
     fn submit(&self, submission: Submission) -> Pin<Box<dyn Future<Output = Result<Receipt, IngestError>> + Send>> {
-        let ingest = self.0.clone();
+        let (ingest, submission) = (self.ingest.clone(), self.marked(submission));
         Box::pin(async move { ingest.submit(submission).await })
     }
 
     fn submit_blocking(&self, submission: Submission) -> Result<Receipt, IngestError> {
-        self.0.submit_blocking(submission)
+        self.ingest.submit_blocking(self.marked(submission))
     }
 
     fn count_refused_request(&self) {
-        self.0.count_refused_request();
+        self.ingest.count_refused_request();
     }
 
     fn mark(&self, key: &str) -> Option<Vec<u8>> {
-        self.1.mark(key)
+        self.log.mark(key)
     }
 
     fn now(&self) -> Timestamp {
@@ -149,7 +169,7 @@ pub(crate) fn assemble(
         core.admitter.clone(),
         status,
     );
-    let door: Arc<dyn Sink> = Arc::new(Door(ingest.clone(), core.log.clone()));
+    let door: Arc<dyn Sink> = Door::new(&core, &ingest);
     let mut routes = sources::http::routes(door, sources::http::RecordLimits { records_max: config.records_max });
     // The changes of decisions come before one decision of that name.
     routes.extend(enforcement::routes(&bouncers.edge));
@@ -205,6 +225,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let rules = Arc::new(rules);
 
     let notifier = config.notify.notifier()?;
+    let resolver = config.crawlers.address()?;
     let core = Core::open(&config.data, &config)?;
     // The folder is ours: whoever held messages before is gone.
     let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
@@ -257,6 +278,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build();
     let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
+    assembly.core.crawlers.start(Means {
+        runtime: runtime.handle().clone(),
+        admitter: assembly.core.admitter.clone(),
+        resolver: resolver.map(Resolver::new),
+        list: lists::crawlers(&config.data),
+    });
     let bound = runtime.block_on(bind(&config, &assembly));
     let (listener, owner, address) = match bound {
         Ok(it) => it,
@@ -375,7 +402,7 @@ fn start_admitter(
 }
 
 fn door(assembly: &Assembly) -> Arc<Door> {
-    Arc::new(Door(assembly.ingest.clone(), assembly.core.log.clone()))
+    Door::new(&assembly.core, &assembly.ingest)
 }
 
 /// What is done with new alerts: what follows from them is judged, the terminal shows them.

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -96,4 +98,63 @@ fn what_a_command_cannot_do_is_said_and_exits_with_no_success() {
     let (code, _, complaints) = run(folder.path(), &["alerts", "ack", "abcdef", "--note", &note, "--data", "data"]);
     assert_ne!(code, 0);
     assert!(complaints.contains("`note`") && complaints.contains("2000"), "{complaints}");
+}
+
+/// Answers each request with `head` and `body`; returns the address.
+fn answering(head: &'static str, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut asked, mut byte) = (Vec::new(), [0]);
+            while !asked.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                asked.push(byte[0]);
+            }
+            assert!(asked.starts_with(b"GET /list.json HTTP/1.1\r\n"));
+            // A client that has seen enough hangs up.
+            let _ = stream.write_all(format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+            let _ = stream.write_all(&body);
+        }
+    });
+    format!("http://{address}/list.json")
+}
+
+/// Fetches the list of crawlers from `url` into the folder.
+fn fetch(folder: &Path, url: &str) -> (i32, String, String) {
+    fs::write(folder.join("bartizan.toml"), format!("[data]\ncrawlers_url = \"{url}\"\n")).unwrap();
+    run(folder, &["data", "fetch", "crawlers", "--data", "data"])
+}
+
+#[test]
+fn a_list_is_fetched_shown_and_kept_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = br#"[{"pattern":"Thingy","instances":[]},{"pattern":"("}]"#;
+    for (head, body, complaint) in [
+        ("302 Found\r\nLocation: http://127.0.0.1:1/", list.to_vec(), "status 302"),
+        ("404 Not Found", Vec::new(), "status 404"),
+        ("200 OK", b"<html>".to_vec(), "no list of objects"),
+        ("200 OK", b"[]".to_vec(), "no pattern of it can be used"),
+        ("200 OK", vec![b' '; (8 << 20) + 1], "larger than"),
+    ] {
+        let (code, out, complaints) = fetch(folder.path(), &answering(head, body));
+        assert_eq!(code, 1, "{head}: {out}");
+        assert!(complaints.contains(complaint), "{head}: {complaints}");
+        assert!(!folder.path().join("data").exists(), "{head}");
+    }
+    let url = answering("200 OK", list.to_vec());
+    let (code, out, complaints) = fetch(folder.path(), &url);
+    assert_eq!(code, 0, "{complaints}");
+    for text in [url.as_str(), "licence  MIT", "size     53 bytes", "sha-256  ", "2 patterns, 1 left out"] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    let digest = out.lines().find_map(|it| it.strip_prefix("sha-256  ")).unwrap();
+    let kept: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("data/lists/crawlers.json")).unwrap()).unwrap();
+    assert_eq!((kept["sha256"].as_str(), kept["licence"].as_str()), (Some(digest), Some("MIT")));
+    let (code, out, _) = run(folder.path(), &["data", "list", "--data", "data"]);
+    assert!(code == 0 && out.contains(digest) && out.contains(&url), "{out}");
+    let (code, _, complaints) = fetch(folder.path(), "http://lists.example/list.json");
+    assert!(code == 64 && complaints.contains("data.crawlers_url"), "{complaints}");
+    let (code, _, complaints) = run(folder.path(), &["data", "fetch", "others", "--data", "data"]);
+    assert!(code == 64 && complaints.contains("there is no list `others`"), "{complaints}");
 }

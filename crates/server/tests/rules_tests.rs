@@ -13,7 +13,7 @@ use std::sync::Arc;
 use detection::engine::{AlertChange, Engine};
 use detection::rules::{EngineSettings, RuleFile, RuleSetting, RuleState, Rules};
 use detection::window::table::Bounds;
-use model::event::EventView;
+use model::event::{EventView, TextField, append_text};
 use model::time::Timestamp;
 use normalize::formats::by_name;
 use normalize::forms;
@@ -26,13 +26,15 @@ const START: i64 = 1_795_262_400_000_000_000;
 const NANOS_PER_SECOND: f64 = 1e9;
 
 /// The keys of an event that tell the runner what to do; all others are the event's own.
-const OF_RUNNER: [&str; 6] = ["seconds", "repeat", "every", "format", "line", "record"];
+const OF_RUNNER: [&str; 7] = ["seconds", "repeat", "every", "format", "line", "record", "marks"];
 
 /// One event of a case, ready to be read; without a format it is our own.
 struct Made {
     time: Timestamp,
     format: Option<&'static str>,
     record: String,
+    /// What a door of ours would have written.
+    marks: Vec<(TextField, String)>,
 }
 
 /// An alert as far as tests compare it.
@@ -166,7 +168,16 @@ fn make_one(members: &Map<String, Value>, time: Timestamp, n: u64) -> Result<Mad
         }
         Some(other) => return Err(format!("there is no format `{other}` in these tests")),
     };
-    Ok(Made { time, format, record })
+    Ok(Made { time, format, record, marks: marks_of(members)? })
+}
+
+fn marks_of(members: &Map<String, Value>) -> Result<Vec<(TextField, String)>, String> {
+    let told = members.get("marks").and_then(Value::as_object).into_iter().flatten();
+    let mark = |(name, value): (&String, &Value)| {
+        let field = TextField::MARKS.iter().find(|it| it.0 == name).ok_or(format!("there is no mark `{name}`"))?.1;
+        Ok((field, value.as_str().ok_or(format!("the mark `{name}` is no text"))?.to_owned()))
+    };
+    told.map(mark).collect()
 }
 
 /// Fills `{n}` and `{time}` in, at any depth.
@@ -196,6 +207,7 @@ fn alerts(rules: &Arc<Rules>, events: &[Made], is_each: bool) -> Result<Vec<Seen
     for (at, event) in events.iter().enumerate() {
         let mut encoded = Vec::new();
         read(event, at as u64, &mut encoded)?;
+        event.marks.iter().for_each(|(field, value)| append_text(&mut encoded, *field, value));
         // A format may know lines that are no events.
         let Some(view) = EventView::of(&encoded) else { continue };
         engine.process(&view, at as u64);

@@ -142,6 +142,10 @@ impl Record {
             }
         }
         writer.text(TextField::Protocol, self.version);
+        if self.decision.is_some() {
+            // Our own answer; rules that count behaviour leave it out.
+            writer.text(TextField::Enforced, "true");
+        }
         writer.original(Original::Json(&self.details()));
         out.close();
         if let Some(reason) = &self.decision {
@@ -269,6 +273,7 @@ pub(crate) mod tests {
         assert_eq!((view.status_code, view.response_bytes), (Some(200), Some(17)));
         assert_eq!((view.path_stem(), view.path_query()), (Some("/a"), Some("q=1")));
         assert!(view.flags.has(EventFlags::LOGSOURCE_COMPLETE) && !view.is_finding());
+        assert_eq!(view.text(TextField::Enforced), None);
         let json = json_of(event);
         assert_eq!((&json["http.latency_ms"], &json["http.action"]), (&1.5.into(), &"pass".into()));
         assert_eq!(json["http.inspected"], false);
@@ -308,6 +313,8 @@ pub(crate) mod tests {
         let mut events = Events::default();
         let decision = Some("bruteforce".to_owned());
         Record { decision, status: Some(403), action: Action::Block, ..sample(7) }.write(&mut events);
+        let request = EventView::of(events.iter().next().unwrap()).unwrap();
+        assert_eq!(request.text(TextField::Enforced), Some("true"));
         let event = events.iter().nth(1).unwrap();
         let view = EventView::of(event).unwrap();
         assert_eq!(view.text(TextField::FindingRule), Some("FirewallBlock"));

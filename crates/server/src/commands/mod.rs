@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod bouncers;
 pub(crate) mod config;
+pub(crate) mod data;
 pub(crate) mod decisions;
 pub(crate) mod deliveries;
 pub(crate) mod demo;
@@ -52,6 +53,7 @@ Usage: bartizan COMMAND [OPTIONS]      (bartizan COMMAND --help says more)
   rules         check rule files; try one rule on one event
   inspect       what HTTP inspection finds in a request, and in files of labelled ones
   config        check and show the configuration
+  data          lists that others maintain: list, fetch
   fsck          look for damage in a data folder
 
 Exit codes: 0 done, 1 failed while running, 10 --fail-on met, 64 bad usage or configuration, 74 folder or file unusable.
@@ -81,6 +83,7 @@ pub(crate) fn dispatch() -> Result<u8, Failure> {
         "alerts" => alerts::alerts(arguments),
         "why" => alerts::why(arguments),
         "except" => except::except(arguments),
+        "data" => data::data(arguments),
         "decisions" => decisions::decisions(arguments),
         "bouncers" => bouncers::bouncers(arguments),
         "enforce" => enforce::enforce(arguments),

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Fail,
     Routes,
     Exclusions,
+    Resolver,
+    Source,
 }
 
 impl Kind {
@@ -45,6 +47,8 @@ impl Kind {
             Self::Networks => "a list of addresses and networks, as `10.0.0.0/8`",
             Self::Mode => "`observe`, `throttle` or `block`",
             Self::Fail => "`open` or `closed`",
+            Self::Resolver => "nothing, `system`, or the address of a resolver, as `127.0.0.1:53`",
+            Self::Source => "an https address; http only on a loopback address",
             Self::Routes => {
                 "tables with `upstream` and, of `host`, `path`, `mode`, `threshold` and `crs`, what applies"
             }
@@ -115,6 +119,18 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.head_timeout", Kind::Duration, "10s", "how long the head of a request may take"),
     key("limits.body_timeout", Kind::Duration, "60s", "how long a body may make no progress"),
     key("limits.anonymous_rate", Kind::Rate, "1000/s", "how many requests without a key one address may send"),
+    key(
+        "crawlers.resolver",
+        Kind::Resolver,
+        "",
+        "who is asked whether a crawler is who it says: `system`, or an address; none: nobody",
+    ),
+    key(
+        "data.crawlers_url",
+        Kind::Source,
+        "https://raw.githubusercontent.com/monperrus/crawler-user-agents/master/crawler-user-agents.json",
+        "where `data fetch crawlers` takes the list from",
+    ),
     key("decisions.never_block", Kind::Networks, "", "who is never blocked, whoever wants it"),
     key("decisions.spare_local", Kind::Flag, "true", "whether loopback and private addresses are never blocked"),
     key("decisions.per_minute", Kind::Count, "100", "how many addresses rules may decide on in a minute"),

@@ -2,6 +2,7 @@
 //!
 //! A resolved [`Config`] is complete and cannot be wrong. A complaint names the key, the value and what would do.
 
+pub(crate) mod crawlers;
 pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
@@ -87,6 +88,10 @@ pub(crate) struct Config {
     pub(crate) head_timeout: Duration,
     pub(crate) anonymous_rate: f64,
     pub(crate) is_json_log: bool,
+    /// Who verifies crawlers.
+    pub(crate) crawlers: crawlers::CrawlersConfig,
+    /// Where the list of crawlers is fetched from.
+    pub(crate) crawlers_url: String,
     /// What holds decisions back.
     pub(crate) decisions: decisions::DecisionsConfig,
     pub(crate) crowdsec: CrowdsecConfig,
@@ -311,6 +316,8 @@ impl Raw {
             head_timeout: duration("limits.head_timeout")?,
             anonymous_rate: self.get("limits.anonymous_rate", units::rate)?,
             is_json_log: self.get("server.log_format", |it| one_of(it, &[("text", false), ("json", true)]))?,
+            crawlers: self.crawlers()?,
+            crawlers_url: self.crawlers_url()?,
             decisions: self.decisions()?,
             crowdsec: CrowdsecConfig {
                 listen: self.get("crowdsec.listen", |it| it.parse().ok())?,

@@ -45,12 +45,17 @@ impl fmt::Debug for NotifyConfig {
 impl NotifyConfig {
     /// Makes the notifier: follows references to secrets and checks every setting.
     pub(crate) fn notifier(&self) -> Result<Arc<Notifier>, Failure> {
-        let dialer =
-            Dialer::new(Guard::new(self.allowed.clone()), Arc::new(System), self.bundle.clone()).believing_written();
         let variable = |name: &str| std::env::var(name).ok();
         let around = Surroundings { variable: &variable, duration: &units::duration };
-        let notifier = Notifier::new(&self.written, &around, &Client::new(dialer, Times::default()));
+        let notifier = Notifier::new(&self.written, &around, &self.client());
         notifier.map(Arc::new).map_err(|it| Failure::usage(it.to_string()))
+    }
+
+    /// A client under the same settings, for what else comes from outside.
+    pub(crate) fn client(&self) -> Arc<Client> {
+        let dialer =
+            Dialer::new(Guard::new(self.allowed.clone()), Arc::new(System), self.bundle.clone()).believing_written();
+        Client::new(dialer, Times::default())
     }
 
     /// A notifier without destinations, for commands that need none.

@@ -305,3 +305,46 @@ fn a_blocked_request_passes_once_it_is_excepted_and_its_neighbours_do_not() {
         assert_eq!(status(&post(port, path, &form)), "403", "{path} {form}");
     }
 }
+
+#[test]
+fn whoever_is_blocked_and_goes_on_raises_nothing_and_is_not_blocked_for_longer() {
+    let site = Site::new(|_| String::new());
+    let data = site.start.data.to_str().unwrap();
+    run(&["decisions", "live", "--data", data]);
+    run(&["decisions", "add", "--ip", ATTACKER, "--for", "1h", "--reason", "a scan", "--data", data]);
+    let before = site.server.get("/v1/decisions");
+    // Through the gateway, and in the access log of somebody else who enforces the same decision.
+    (0..120).for_each(|it| assert_eq!(status(&get(site.port, &format!("/secret/{it}"), ATTACKER)), "403"));
+    let log = |client: &str| {
+        for it in 0..120 {
+            let event = format!(
+                "{{\"client_ip\":\"{client}\",\"method\":\"GET\",\"path\":\"/secret/{it}\",\"status_code\":403,\
+                 \"logsource\":{{\"category\":\"webserver\"}}}}"
+            );
+            assert_eq!(site.server.call("POST", "/v1/events", &event).status, 202);
+        }
+    };
+    log(ATTACKER);
+    log("203.0.113.78");
+    let rules_about = |client: &str| -> Vec<String> {
+        let alerts = site.server.get(&format!("/v1/alerts?client_ip={client}&limit=100"));
+        let rules = alerts["items"].as_array().unwrap().iter().map(|it| it["rule_id"].as_str().unwrap().to_owned());
+        rules.collect()
+    };
+    // The gateway hands its events over a little later.
+    let started = Instant::now();
+    let told = |path: &str| site.server.get(path)["items"].as_array().unwrap().len();
+    while told(&format!("/v1/events?entity={ATTACKER}&limit=1000")) < 360
+        || !rules_about("203.0.113.78").iter().any(|it| it == "hightraffic")
+    {
+        assert!(started.elapsed() < ENFORCED_WITHIN, "not all is told of: {}", site.start.tail());
+        thread::sleep(Duration::from_millis(50));
+    }
+    site.server.settled_ledger();
+    let others = rules_about("203.0.113.78");
+    assert!(others.iter().any(|it| it == "http-error-burst"), "{others:?}");
+    let own = rules_about(ATTACKER);
+    assert!(own.iter().all(|it| it.contains("FirewallBlock")), "{own:?}");
+    let after = site.server.get(&format!("/v1/decisions?ip={ATTACKER}"));
+    assert_eq!(after["items"], before["items"], "nothing was added and nothing extended");
+}

@@ -5,6 +5,7 @@ pub(crate) mod checks;
 pub(crate) mod corpus;
 pub(crate) mod http;
 pub(crate) mod random;
+pub(crate) mod resolver;
 pub(crate) mod sender;
 pub(crate) mod server;
 pub(crate) mod tls;
