@@ -78,6 +78,9 @@ pub struct AdmitterParts {
     pub on_decided: OnDecided,
 }
 
+/// Says whether what a proposal rests on may be forged, beyond the events that it names.
+pub type Suspect = Arc<dyn Fn(&Proposal) -> bool + Send + Sync>;
+
 /// Makes the messages about a decision.
 pub type AnnounceDecision = Arc<dyn Fn(&Decision) -> Vec<OutboxRow> + Send + Sync>;
 
@@ -97,6 +100,7 @@ pub struct Admitter {
     wanted: Condvar,
     is_wanted: AtomicBool,
     announcers: OnceLock<Announcers>,
+    suspect: OnceLock<Suspect>,
 }
 
 struct State {
@@ -139,12 +143,18 @@ impl Admitter {
             wanted: Condvar::new(),
             is_wanted: AtomicBool::new(true),
             announcers: OnceLock::new(),
+            suspect: OnceLock::new(),
         })
     }
 
     /// Says who is sent messages from now on; a second call changes nothing.
     pub fn announce_by(&self, announcers: Announcers) {
         let _ = self.announcers.set(announcers);
+    }
+
+    /// Has proposals of rules looked through before they are judged; a second call changes nothing.
+    pub fn suspect_by(&self, suspect: Suspect) {
+        let _ = self.suspect.set(suspect);
     }
 
     /// Where enforcers look.
@@ -217,7 +227,10 @@ impl Admitter {
                 return Ok(());
             }
             let taken: Vec<u64> = waiting.iter().map(|it| it.number).collect();
-            let proposals = waiting.into_iter().map(|it| it.proposal).collect();
+            let mut proposals: Vec<Proposal> = waiting.into_iter().map(|it| it.proposal).collect();
+            if let Some(suspect) = self.suspect.get() {
+                proposals.iter_mut().for_each(|it| it.is_spoofable = it.is_spoofable || suspect(it));
+            }
             self.admit(&mut state, proposals, &taken, "")?;
         }
     }

@@ -16,3 +16,4 @@ pub mod progress;
 pub mod quarantine;
 pub mod seen;
 pub mod snapshot;
+pub mod suspicion;

@@ -23,6 +23,7 @@ use pipeline::admitter::{Admitter, Announcers};
 use pipeline::detect::{DetectParts, Detector};
 use pipeline::ingest::{Ingest, chain, now};
 use pipeline::mark::Marker;
+use pipeline::suspicion::suspect_of;
 use sources::files::follow::{FileInput, Pace, follow};
 use sources::files::stop::Stop;
 use sources::sink::Sink;
@@ -248,6 +249,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
     shelf.keep(&rules, &sources)?;
     let actions = Arc::new(Actions::new(sources.policy.clone(), config.decisions.spoofable.clone()));
+    let spoofable = config.decisions.spoofable.clone();
+    core.admitter.suspect_by(suspect_of(core.log.clone(), core.ledger.clone(), spoofable));
     core.admitter.announce_by({
         let (alarms, decisions) = (notifier.clone(), notifier.clone());
         Announcers { alarm: Arc::new(move |it| alarms.raised(it)), decision: Arc::new(move |it| decisions.decided(it)) }
