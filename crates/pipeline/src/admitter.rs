@@ -250,12 +250,13 @@ impl Admitter {
         Ok(outcomes)
     }
 
-    /// Ends everything that is open about a target; returns what was ended.
+    /// Ends everything that is open about a target, or with `is_mine` only what the same actor decided; returns what was
+    /// ended.
     ///
     /// # Errors
     ///
     /// What the store says.
-    pub fn end_target(&self, target: &Target, ended: &Ended) -> Result<Vec<Decision>, StoreError> {
+    pub fn end_target(&self, target: &Target, ended: &Ended, is_mine: bool) -> Result<Vec<Decision>, StoreError> {
         let query = DecisionQuery {
             target: Some(target.clone()),
             open_at: Some(ended.at),
@@ -263,7 +264,9 @@ impl Admitter {
             ..DecisionQuery::default()
         };
         let state = self.lock();
-        let ids: Vec<DecisionId> = self.parts.store.decisions(&query)?.iter().map(|it| it.id).collect();
+        let open = self.parts.store.decisions(&query)?;
+        let meant = open.iter().filter(|it| !is_mine || it.actor == ended.actor);
+        let ids: Vec<DecisionId> = meant.map(|it| it.id).collect();
         self.end(&state, &ids, ended, &target.to_string())
     }
 

@@ -207,9 +207,11 @@ fn one_call_ends_everything_about_a_target_and_the_audit_knows_who() {
     let target = Target::read("ip", "203.0.113.7").unwrap();
     decide(&admitter, "203.0.113.7", Origin::Rule);
     decide(&admitter, "203.0.113.7", Origin::Manual);
-    assert_eq!(admitter.end_target(&target, &ended("a customer")).unwrap().len(), 2);
+    let other = Ended { actor: "fail2ban".into(), ..ended("over") };
+    assert_eq!(admitter.end_target(&target, &other, true).unwrap(), []);
+    assert_eq!(admitter.end_target(&target, &ended("a customer"), false).unwrap().len(), 2);
     assert!(!is_blocked(&admitter, "203.0.113.7"));
-    assert_eq!(admitter.end_target(&target, &ended("again")).unwrap(), []);
+    assert_eq!(admitter.end_target(&target, &ended("again"), false).unwrap(), []);
     let audit = admitter.parts.store.audit(None, 10).unwrap();
     let lines: Vec<_> = audit.iter().map(|(_, it)| (it.action.as_str(), it.reason.as_str())).collect();
     assert_eq!(lines[0], ("decision.end", "a customer"));

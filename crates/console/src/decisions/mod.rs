@@ -149,7 +149,7 @@ async fn end_one(state: Arc<Console>, request: Request) -> Answer {
 }
 
 async fn end_target(state: Arc<Console>, request: Request) -> Answer {
-    let (ended, query) = match ended_of(&request, &["ip", "range", "user", "reason"]) {
+    let (ended, query) = match ended_of(&request, &["ip", "range", "user", "mine", "reason"]) {
         Ok(it) => it,
         Err(answer) => return answer,
     };
@@ -163,7 +163,11 @@ async fn end_target(state: Arc<Console>, request: Request) -> Answer {
         Ok(target) => target,
         Err(fault) => return Answer::bad_parameter(&BadParameter { name: fault.field, message: fault.message }),
     };
-    match state.read(move |state| Ok(state.admitter.end_target(&target, &ended)?)).await {
+    let is_mine = match query.read("mine", "true or false", |it| it.parse::<bool>().ok()) {
+        Ok(is_mine) => is_mine.unwrap_or_default(),
+        Err(bad) => return Answer::bad_parameter(&bad),
+    };
+    match state.read(move |state| Ok(state.admitter.end_target(&target, &ended, is_mine)?)).await {
         Ok(decisions) => {
             let now = Console::now();
             let items: Vec<Value> = decisions.iter().map(|it| decision_json(it, now)).collect();

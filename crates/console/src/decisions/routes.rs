@@ -67,6 +67,7 @@ fn decision_routes(state: &Arc<Console>) -> Vec<Route> {
                         QueryParameter { name: "ip", about: "The address." },
                         QueryParameter { name: "range", about: "The range." },
                         QueryParameter { name: "user", about: "The user." },
+                        QueryParameter { name: "mine", about: "true: only what this key decided." },
                         REASON,
                     ]
                 },
