@@ -38,6 +38,7 @@ macro_rules! suite {
                 reminders_come_until_a_later_message_arrives
                 a_repetition_within_the_interval_is_left_out
                 dead_letters_are_listed_and_replayed
+                what_is_closed_since_is_not_raised_again
                 the_oldest_beyond_a_limit_become_dead_letters
                 dead_letters_go_when_they_are_old_or_many
                 destinations_do_not_touch_one_another
@@ -337,6 +338,18 @@ pub(crate) fn dead_letters_are_listed_and_replayed<S: Store>(open: impl Fn() -> 
     }
     let again = take(&store, 500);
     assert_eq!((again.len(), again[0].id, again[0].attempt, again[0].created_at), (2, ids[0], 1, at(500)));
+}
+
+pub(crate) fn what_is_closed_since_is_not_raised_again<S: Store>(open: impl Fn() -> S) {
+    let store = open();
+    let mut lease = acquire(&store);
+    commit(&store, &mut lease, &[alert(1)], &[about(&alert(1), "raised")], at(0));
+    let id = take(&store, 0)[0].id;
+    assert_eq!(settle(&store, id, dead(), 5), 1);
+    let handling = Handling { status: AlertStatus::Closed, actor: String::new(), note: String::new(), at: at(6) };
+    store.handle(alert(1).id, &handling).expect("answers");
+    assert_eq!(store.replay(&Replay::All, at(7)).expect("answers"), 0);
+    assert_eq!(counted(&store), (0, 1));
 }
 
 pub(crate) fn the_oldest_beyond_a_limit_become_dead_letters<S: Store>(open: impl Fn() -> S) {

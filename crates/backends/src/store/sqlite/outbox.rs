@@ -223,8 +223,10 @@ pub(super) fn list(connection: &Connection, query: &DeliveryQuery) -> Result<Vec
 
 /// Lets dead letters wait again; returns how many.
 pub(super) fn replay(transaction: &Transaction<'_>, replay: &Replay, now: Timestamp) -> Result<usize, StoreError> {
-    let set =
-        "UPDATE outbox SET is_dead = 0, attempt = 0, created_at = ?1, next_at = ?1, reason = '' WHERE is_dead = 1";
+    // That there is an alert which somebody has closed since is no news, and would open an incident that nobody ends.
+    let set = "UPDATE outbox SET is_dead = 0, attempt = 0, created_at = ?1, next_at = ?1, reason = '' WHERE is_dead = 1 \
+         AND NOT (kind = 'raised' AND subject_kind = 'alert' AND EXISTS \
+             (SELECT 1 FROM alerts WHERE alerts.id = outbox.subject AND alerts.status = 'closed'))";
     Ok(match replay {
         Replay::All => transaction.execute(set, [now.0])?,
         Replay::Destination(name) => {
