@@ -38,6 +38,8 @@ mod families_tests;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
+mod hiding_tests;
+#[cfg(test)]
 mod linear_tests;
 #[cfg(test)]
 mod markup_tests;
