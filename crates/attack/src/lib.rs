@@ -13,6 +13,7 @@ pub mod report;
 pub mod request;
 
 mod body;
+mod charset;
 mod client;
 mod decode;
 mod expression;
@@ -20,6 +21,7 @@ mod hit;
 mod json;
 mod literal;
 mod markup;
+mod multipart;
 mod path;
 mod protocol;
 mod script;

@@ -340,7 +340,7 @@ fn may_be_disguised_path(text: &[u8]) -> bool {
 /// The characters without one of which no SQL leaves its place, unless it says `union`.
 const OF_SQL: [bool; 256] = {
     let mut of_sql = [false; 256];
-    let (characters, mut at) = (b"'\"(=<>;#*-@|_`0123456789", 0);
+    let (characters, mut at) = (b"'\"(=<>;#*-@|&_`0123456789", 0);
     while at < characters.len() {
         of_sql[characters[at] as usize] = true;
         at += 1;
