@@ -1,4 +1,4 @@
-//! Bodies: forms, JSON and XML are read field by field, and what has parts by `multipart`; what is no text is not read as text.
+//! Bodies: forms and JSON are read field by field here, what has parts by `multipart`, XML by `xml`; what is no text is not read as text.
 
 use crate::charset;
 use crate::inspector::{At, Walk, is_plain};
@@ -6,6 +6,7 @@ use crate::json;
 use crate::multipart;
 use crate::request::Request;
 use crate::value::Standing;
+use crate::xml;
 
 /// Texts longer than this are not read as one value.
 const TEXT_BYTES_MAX: usize = 256 << 10;
@@ -30,7 +31,7 @@ pub(crate) fn walk(request: &Request<'_>, walk: &mut Walk<'_>) {
         it if it.starts_with(b"multipart/") => multipart::walk(body, kind, walk),
         it if it.is_empty() || it.starts_with(b"text/") => unknown(body, walk),
         it if it.ends_with(b"csp-report") || memchr::memmem::find(it, b"json").is_some() => stated(body, walk),
-        it if it.ends_with(b"xml") => xml(body, walk),
+        it if it.ends_with(b"xml") => xml::walk(body, walk),
         // A serialised object is an attack whatever it is called.
         _ if body.starts_with(b"\xac\xed\x00\x05") => walk.value(At::Body(b""), b"aced0005", Standing::Content),
         // Programs are sent to be kept, and are full of what else only attacks have.
@@ -59,7 +60,7 @@ fn form_or_document(body: &[u8], walk: &mut Walk<'_>) {
     if json::may_be_document(body) && json::for_each(body, &mut |_| {}).is_none() {
         document(body, walk);
     } else if body.trim_ascii_start().starts_with(b"<?xml") {
-        xml(body, walk);
+        xml::walk(body, walk);
     } else {
         walk.arguments(body, At::Body, Standing::Form);
     }
@@ -70,7 +71,7 @@ fn unknown(body: &[u8], walk: &mut Walk<'_>) {
     if json::may_be_document(body) {
         document(body, walk);
     } else if body.trim_ascii_start().starts_with(b"<") {
-        xml(body, walk);
+        xml::walk(body, walk);
     } else if is_form(body) {
         walk.arguments(body, At::Body, Standing::Form);
     } else {
@@ -137,34 +138,5 @@ fn document(body: &[u8], walk: &mut Walk<'_>) {
     }
     if let Some(end) = end {
         text(&body[end.min(body.len())..], walk);
-    }
-}
-
-fn xml(body: &[u8], walk: &mut Walk<'_>) {
-    let body = &body[..body.len().min(TEXT_BYTES_MAX)];
-    walk.value(At::Body(b""), body, Standing::Whole);
-    let mut at = 0;
-    while let Some(open) = memchr::memchr(b'<', &body[at..]) {
-        let text = &body[at..at + open];
-        if !text.trim_ascii().is_empty() {
-            walk.value(At::Body(b""), text.trim_ascii(), Standing::Field);
-        }
-        let tag = &body[at + open..];
-        if let Some(data) = tag.strip_prefix(b"<![CDATA[") {
-            let end = memchr::memmem::find(data, b"]]>").unwrap_or(data.len());
-            walk.value(At::Body(b""), &data[..end], Standing::Field);
-            at += open + 9 + end;
-            continue;
-        }
-        let end = memchr::memchr(b'>', tag).unwrap_or(tag.len());
-        for value in
-            tag[..end].split(|it| matches!(it, b'"' | b'\'')).skip(1).step_by(2).filter(|it| !it.starts_with(b"http"))
-        {
-            walk.value(At::Body(b""), value, Standing::Field);
-        }
-        at = (at + open + end + 1).min(body.len());
-    }
-    if !body[at..].trim_ascii().is_empty() {
-        walk.value(At::Body(b""), body[at..].trim_ascii(), Standing::Field);
     }
 }

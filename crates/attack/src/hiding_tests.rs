@@ -196,3 +196,14 @@ fn documents_are_read_in_utf_16_and_utf_32() {
         }
     }
 }
+
+#[test]
+fn comments_and_sections_do_not_cut_a_text_of_xml() {
+    for attack in ["1' un<!-- x -->ion sel<![CDATA[ect]]> 1,2-- ", "<![CDATA[<scr]]><![CDATA[ipt>alert(1)</script>]]>"]
+    {
+        check("text/xml", format!("<a>{attack}</a>").as_bytes(), true);
+    }
+    check("text/xml", b"<a href=\"http://x.example/' or 1=1-- \">x</a>", true);
+    check("text/xml", b"<a b=\"<svg onload='alert(1)'>\"/>", true);
+    check("text/xml", b"<a><!-- it's -->it's <![CDATA[Tom & Jerry's]]> <b c=\"it's\" d='1'/>or 1</a>", false);
+}

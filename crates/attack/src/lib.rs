@@ -30,6 +30,7 @@ mod sql;
 mod value;
 mod words;
 mod work;
+mod xml;
 
 #[cfg(test)]
 mod code_tests;
