@@ -57,7 +57,7 @@ fn begins_as_document(body: &[u8]) -> bool {
 }
 
 fn form_or_document(body: &[u8], walk: &mut Walk<'_>) {
-    if json::may_be_document(body) && json::for_each(body, &mut |_| {}).is_none() {
+    if json::may_be_document(body) && json::is_document(body) {
         document(body, walk);
     } else if body.trim_ascii_start().starts_with(b"<?xml") {
         xml::walk(body, walk);
@@ -122,9 +122,7 @@ fn is_text_throughout(bytes: &[u8]) -> bool {
 
 fn document(body: &[u8], walk: &mut Walk<'_>) {
     let mut plain = Vec::new();
-    let mut leaves = Vec::new();
-    let end = json::for_each(body, &mut |it| leaves.push(it));
-    for leaf in leaves {
+    let end = json::for_each(body, &mut |leaf| {
         plain.clear();
         json::unescape(leaf.text, &mut plain);
         if leaf.is_name && plain.starts_with(b"$") {
@@ -133,9 +131,9 @@ fn document(body: &[u8], walk: &mut Walk<'_>) {
             plain.push(b'"');
         }
         if !leaf.is_name || !is_plain(&plain) || plain == b"__proto__" {
-            walk.value(At::Body(leaf.name), &plain, Standing::Field);
+            walk.value(At::Body(leaf.path), &plain, Standing::Field);
         }
-    }
+    });
     if let Some(end) = end {
         text(&body[end.min(body.len())..], walk);
     }

@@ -138,25 +138,25 @@ fn document(
     scratch: &mut ValueScratch,
     found: Found<'_>,
 ) -> bool {
-    let mut leaves = Vec::new();
-    if json::for_each(text, &mut |it| leaves.push(it)).is_some() {
+    if !json::is_document(text) {
         return false;
     }
     let inner = match standing {
         Standing::Argument | Standing::Form | Standing::Field => Standing::Content,
         other => other,
     };
-    for leaf in leaves {
-        let mut plain = Vec::with_capacity(leaf.text.len());
+    let mut plain = Vec::new();
+    json::for_each(text, &mut |leaf| {
+        plain.clear();
         json::unescape(leaf.text, &mut plain);
         if leaf.is_name && is_plain(&plain) {
-            continue;
+            return;
         }
         scan(literals, &plain, Standing::Field, scratch, found);
         if !leaf.is_name {
             base64(literals, &plain, inner, scratch, found);
         }
-    }
+    });
     operators(literals, text, scratch, found);
     true
 }
