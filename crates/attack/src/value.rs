@@ -285,9 +285,7 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
         S::Argument | S::Form | S::Field | S::Header | S::Segment | S::Whole | S::Target | S::Content
             if calls.has(Calls::SHELL) =>
         {
-            let hit = shell::check(text, &mut scratch.line);
-            let is_text = matches!(standing, S::Field | S::Content) && 400 < text.len();
-            tell(hit.filter(|it| !is_text || it.check == "shell-function"));
+            tell(shell::check(text, matches!(standing, S::Field | S::Content), &mut scratch.line));
         }
         S::Agent | S::Protocol | S::Cookie | S::Address => {
             tell(

@@ -121,7 +121,9 @@ fn comment_after_quote(tokens: &[(Token<'_>, usize)], before: &[u8], text: &[u8]
     }
     let rest = &text[*at..];
     let has_quote = memchr::memchr2(b'\'', b'"', rest).is_some();
-    (!is_sentence(before) && !has_quote && text.len() - at <= 12)
+    // Behind `#` stands nothing, or what begins with a blank; passwords and colours go on.
+    let is_colour = rest.get(1).is_some_and(|it| rest[0] == b'#' && !it.is_ascii_whitespace());
+    (!is_sentence(before) && !has_quote && !is_colour && text.len() - at <= 12)
         .then(|| Hit::sure(Family::SqlInjection, "sql-comment", before.len()..text.len()))
 }
 
