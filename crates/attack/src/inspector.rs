@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::body;
 use crate::client::{Client, client_of};
+use crate::decode;
 use crate::exception::Exceptions;
 use crate::literal::Literals;
 use crate::protocol;
@@ -234,7 +235,7 @@ impl Walk<'_> {
             match memchr::memchr(b'=', argument) {
                 Some(equals) => {
                     let (name, value) = (&argument[..equals], &argument[equals + 1..]);
-                    if !is_plain(name) {
+                    if !is_plain(name) && !is_comparison(name, value) {
                         self.value(at(name), name, standing);
                     }
                     self.value(at(name), value, standing);
@@ -358,6 +359,23 @@ pub(crate) fn without_origin(target: &[u8]) -> &[u8] {
     let (host, path) = rest.split_at(rest.iter().position(|it| matches!(it, b'/' | b'?' | b'#')).unwrap_or(rest.len()));
     let may_be_host = |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     if host.iter().all(may_be_host) { path } else { rest }
+}
+
+/// Whether an argument compares a field with a plain value, `age[$gt]=5`, as filters of lists do. A field that somebody signs in with
+/// is another matter, and so is a comparison with nothing.
+fn is_comparison(name: &[u8], value: &[u8]) -> bool {
+    const SECRETS: [&[u8]; 8] = [b"pass", b"pwd", b"user", b"login", b"mail", b"token", b"secret", b"key"];
+    let mut decoded = Vec::new();
+    let name = if decode::percent(name, true, &mut decoded) { &decoded } else { name }.to_ascii_lowercase();
+    let Some(open) = memchr::memmem::find(&name, b"[$") else { return false };
+    let (field, operator) = name.split_at(open);
+    let operator = operator.strip_suffix(b"[]").unwrap_or(operator);
+    let is_list = operator == b"[$in]" && value.iter().all(|it| *it == b',' || is_plain(&[*it]));
+    matches!(operator, b"[$gt]" | b"[$gte]" | b"[$lt]" | b"[$lte]" | b"[$in]")
+        && !value.is_empty()
+        && (is_list || is_plain(value))
+        && field.iter().all(|it| is_plain(&[*it]) || matches!(it, b'[' | b']'))
+        && !SECRETS.iter().any(|it| memchr::memmem::find(field, it).is_some())
 }
 
 /// Whether a text has letters, digits, `_`, `-` and `.` only.
