@@ -108,6 +108,7 @@ fn what_applications_and_their_people_send_passes() {
         ),
         ("/csp", JSON, r#"{"script-sample":"(function(){document.cookie='x=1';})()"}"#),
         ("/csp", JSON, r#"{"script-sample":"x();document.cookie=\"a=b; path=/\""}"#),
+        ("/log", JSON, r#"{"sql":"SELECT a FROM b WHERE c IN (1, 2) UNION ALL SELECT d FROM e"}"#),
         ("/log", JSON, r#"{"sql":"DELETE FROM sessions WHERE expires < NOW()"}"#),
         ("/log", JSON, r#"{"sql":"UPDATE a SET b = 'c' WHERE d = 5"}"#),
         ("/log", JSON, r#"{"sql":"SELECT \"users\".* FROM \"users\" WHERE \"users\".\"id\" = 5 AND 1=1 LIMIT 1"}"#),
