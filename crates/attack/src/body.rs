@@ -1,51 +1,66 @@
-//! Bodies: forms, JSON, multipart and XML are read field by field; what is no text is not read as text.
+//! Bodies: forms and JSON are read field by field here, what has parts by `multipart`, XML by `xml`; what is no text is not read as text.
 
+use crate::charset;
 use crate::inspector::{At, Walk, is_plain};
 use crate::json;
+use crate::multipart;
 use crate::request::Request;
 use crate::value::Standing;
+use crate::xml;
 
-/// How many parts of a multipart body are read.
-const PARTS_MAX: usize = 256;
-/// How much of a file's content is read: what makes a server run it stands at its beginning.
-const FILE_BYTES_MAX: usize = 4096;
 /// Texts longer than this are not read as one value.
 const TEXT_BYTES_MAX: usize = 256 << 10;
+/// Fields up to this length are read as text whatever is in them.
+const FIELD_BYTES_MAX: usize = 4 << 10;
+/// The shortest part of a field that is read by itself: in random bytes there are hardly any of it.
+const LEGIBLE_BYTES_MIN: usize = 8;
+/// How much is looked at to tell whether bytes are text.
+const SAMPLE_BYTES: usize = 1024;
+/// What some editors write before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Takes a body apart.
 pub(crate) fn walk(request: &Request<'_>, walk: &mut Walk<'_>) {
-    let kind = request.header("content-type").unwrap_or_default().to_ascii_lowercase();
-    let body = request.body;
-    let essence = kind.split(|it| *it == b';').next().unwrap_or_default().trim_ascii();
-    match essence {
+    let kind = request.header("content-type").unwrap_or_default();
+    let essence = essence_of(kind);
+    let utf8 = charset::to_utf8(request.body);
+    let body = utf8.as_deref().unwrap_or(request.body);
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    match essence.as_slice() {
         b"application/x-www-form-urlencoded" => form_or_document(body, walk),
-        b"multipart/form-data" | b"multipart/mixed" | b"multipart/related" => {
-            // The boundary is read as written: it tells upper from lower case.
-            match boundary_of(request.header("content-type").unwrap_or_default()) {
-                Some(boundary) => multipart(body, boundary, walk),
-                None => text(body, walk),
-            }
-        }
-        _ if essence.ends_with(b"json")
-            || essence.ends_with(b"x-json-stream")
-            || essence.ends_with(b"ndjson")
-            || essence.ends_with(b"csp-report") =>
-        {
-            document(body, walk)
-        }
-        _ if essence.ends_with(b"xml") => xml(body, walk),
-        _ if essence.is_empty() || essence.starts_with(b"text/") => unknown(body, walk),
+        it if it.starts_with(b"multipart/") => multipart::walk(body, kind, walk),
+        it if it.is_empty() || it.starts_with(b"text/") => unknown(body, walk),
+        it if it.ends_with(b"csp-report") || memchr::memmem::find(it, b"json").is_some() => stated(body, walk),
+        it if it.ends_with(b"xml") => xml::walk(body, walk),
         // A serialised object is an attack whatever it is called.
         _ if body.starts_with(b"\xac\xed\x00\x05") => walk.value(At::Body(b""), b"aced0005", Standing::Content),
+        // Programs are sent to be kept, and are full of what else only attacks have.
+        it if memchr::memmem::find(it, b"script").is_some() && !begins_as_document(body) => {}
+        _ if is_text_throughout(body) => unknown(body, walk),
         _ => {}
     }
 }
 
+/// The type itself in lower case: what stands before parameters, and before what servers forgive.
+fn essence_of(kind: &[u8]) -> Vec<u8> {
+    let is_end = |it: &u8| matches!(it, b';' | b',') || it.is_ascii_whitespace();
+    kind.trim_ascii_start().split(is_end).next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// A body that is called JSON; some servers read a form under that name.
+fn stated(body: &[u8], walk: &mut Walk<'_>) {
+    if is_form(body) || body.trim_ascii_start().starts_with(b"<") { unknown(body, walk) } else { document(body, walk) }
+}
+
+fn begins_as_document(body: &[u8]) -> bool {
+    json::may_be_document(body) || body.trim_ascii_start().starts_with(b"<")
+}
+
 fn form_or_document(body: &[u8], walk: &mut Walk<'_>) {
-    if json::may_be_document(body) && json::for_each(body, &mut |_| {}).is_none() {
+    if json::may_be_document(body) && json::is_document(body) {
         document(body, walk);
     } else if body.trim_ascii_start().starts_with(b"<?xml") {
-        xml(body, walk);
+        xml::walk(body, walk);
     } else {
         walk.arguments(body, At::Body, Standing::Form);
     }
@@ -56,7 +71,7 @@ fn unknown(body: &[u8], walk: &mut Walk<'_>) {
     if json::may_be_document(body) {
         document(body, walk);
     } else if body.trim_ascii_start().starts_with(b"<") {
-        xml(body, walk);
+        xml::walk(body, walk);
     } else if is_form(body) {
         walk.arguments(body, At::Body, Standing::Form);
     } else {
@@ -72,24 +87,42 @@ fn is_form(body: &[u8]) -> bool {
     0 < name && body.get(name) == Some(&b'=') && memchr::memchr(b'\n', body).is_none()
 }
 
-fn text(body: &[u8], walk: &mut Walk<'_>) {
+/// A body as one text.
+pub(crate) fn text(body: &[u8], walk: &mut Walk<'_>) {
     if is_text(body) {
         walk.value(At::Body(b""), &body[..body.len().min(TEXT_BYTES_MAX)], Standing::Content);
     }
 }
 
+/// A field that its server takes for a text, whatever bytes are in it: of a long one that is hardly text its legible parts are read.
+pub(crate) fn field(content: &[u8], at: At<'_>, walk: &mut Walk<'_>) {
+    let utf8 = charset::to_utf8(content);
+    let content = utf8.as_deref().unwrap_or(content);
+    if content.len() <= FIELD_BYTES_MAX || is_text_throughout(content) {
+        return walk.value(at, content, Standing::Field);
+    }
+    let is_legible = |it: &u8| matches!(it, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+    for part in content.split(|it| !is_legible(it)).filter(|it| LEGIBLE_BYTES_MIN <= it.len()) {
+        walk.value(at, part, Standing::Field);
+    }
+}
+
 /// Whether bytes are text: hardly any control characters.
-fn is_text(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(1024)];
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let odd = head.iter().filter(|it| **it < b' ' && !matches!(it, b'\t' | b'\r' | b'\n')).count();
     odd * 50 <= head.len()
 }
 
+/// Whether bytes are text at their beginning, in their middle and at their end.
+fn is_text_throughout(bytes: &[u8]) -> bool {
+    let middle = bytes.len() / 2;
+    is_text(bytes) && is_text(&bytes[middle..]) && is_text(&bytes[bytes.len().saturating_sub(SAMPLE_BYTES)..])
+}
+
 fn document(body: &[u8], walk: &mut Walk<'_>) {
     let mut plain = Vec::new();
-    let mut leaves = Vec::new();
-    let end = json::for_each(body, &mut |it| leaves.push(it));
-    for leaf in leaves {
+    let end = json::for_each(body, &mut |leaf| {
         plain.clear();
         json::unescape(leaf.text, &mut plain);
         if leaf.is_name && plain.starts_with(b"$") {
@@ -98,112 +131,10 @@ fn document(body: &[u8], walk: &mut Walk<'_>) {
             plain.push(b'"');
         }
         if !leaf.is_name || !is_plain(&plain) || plain == b"__proto__" {
-            walk.value(At::Body(leaf.name), &plain, Standing::Field);
+            walk.value(At::Body(leaf.path), &plain, Standing::Field);
         }
-    }
+    });
     if let Some(end) = end {
         text(&body[end.min(body.len())..], walk);
-    }
-}
-
-fn boundary_of(kind: &[u8]) -> Option<&[u8]> {
-    let lower = kind.to_ascii_lowercase();
-    let at = memchr::memmem::find(&lower, b"boundary=")? + 9;
-    let rest = &kind[at..];
-    let boundary = match rest.strip_prefix(b"\"") {
-        Some(quoted) => &quoted[..memchr::memchr(b'"', quoted)?],
-        None => rest[..memchr::memchr2(b';', b',', rest).unwrap_or(rest.len())].trim_ascii(),
-    };
-    (!boundary.is_empty()).then_some(boundary)
-}
-
-fn multipart(body: &[u8], boundary: &[u8], walk: &mut Walk<'_>) {
-    let mut fence = b"--".to_vec();
-    fence.extend_from_slice(boundary);
-    let finder = memchr::memmem::Finder::new(&fence);
-    let places: Vec<usize> = finder.find_iter(body).take(PARTS_MAX).collect();
-    for (number, begin) in places.iter().enumerate() {
-        let end = places.get(number + 1).copied().unwrap_or(body.len());
-        let part = &body[(begin + fence.len()).min(end)..end];
-        if part.starts_with(b"--") {
-            break;
-        }
-        let (head, content) = match memchr::memmem::find(part, b"\r\n\r\n") {
-            Some(at) => (&part[..at], &part[at + 4..]),
-            None => match memchr::memmem::find(part, b"\n\n") {
-                Some(at) => (&part[..at], &part[at + 2..]),
-                None => (part, &b""[..]),
-            },
-        };
-        let content = content.strip_suffix(b"\r\n").unwrap_or(content);
-        let name = parameter(head, b"name=").unwrap_or_default();
-        if !is_plain(name) {
-            walk.value(At::Body(name), name, Standing::Field);
-        }
-        match parameter(head, b"filename=") {
-            Some(file) => {
-                walk.value(At::Body(name), file, Standing::Field);
-                let head = &content[..content.len().min(FILE_BYTES_MAX)];
-                if !file.is_empty() && is_code(head) {
-                    walk.value(At::Body(name), head, Standing::Content);
-                }
-            }
-            None if is_text(content) => walk.value(At::Body(name), content, Standing::Field),
-            None => {}
-        }
-    }
-}
-
-/// Whether a file has what a server would run, wherever it hides: pictures may carry it, too.
-fn is_code(head: &[u8]) -> bool {
-    memchr::memmem::find(head, b"<?php").is_some()
-        || memchr::memmem::find(head, b"<?=").is_some()
-        || memchr::memmem::find(head, b"<%").is_some()
-        || (head.trim_ascii_start().starts_with(b"<") && is_text(head))
-}
-
-/// A parameter of the head of a part, by its name with `=`; not one whose name merely ends so.
-fn parameter<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let lower = head.to_ascii_lowercase();
-    let at = memchr::memmem::find_iter(&lower, name).find(|at| *at == 0 || !lower[at - 1].is_ascii_alphanumeric())?;
-    let rest = &head[at + name.len()..];
-    Some(match rest.strip_prefix(b"\"") {
-        Some(quoted) => {
-            &quoted[..quoted
-                .iter()
-                .enumerate()
-                .position(|(at, it)| *it == b'"' && (at == 0 || quoted[at - 1] != b'\\'))
-                .unwrap_or(quoted.len())]
-        }
-        None => &rest[..rest.iter().position(|it| matches!(it, b';' | b'\r' | b'\n' | b' ')).unwrap_or(rest.len())],
-    })
-}
-
-fn xml(body: &[u8], walk: &mut Walk<'_>) {
-    let body = &body[..body.len().min(TEXT_BYTES_MAX)];
-    walk.value(At::Body(b""), body, Standing::Whole);
-    let mut at = 0;
-    while let Some(open) = memchr::memchr(b'<', &body[at..]) {
-        let text = &body[at..at + open];
-        if !text.trim_ascii().is_empty() {
-            walk.value(At::Body(b""), text.trim_ascii(), Standing::Field);
-        }
-        let tag = &body[at + open..];
-        if let Some(data) = tag.strip_prefix(b"<![CDATA[") {
-            let end = memchr::memmem::find(data, b"]]>").unwrap_or(data.len());
-            walk.value(At::Body(b""), &data[..end], Standing::Field);
-            at += open + 9 + end;
-            continue;
-        }
-        let end = memchr::memchr(b'>', tag).unwrap_or(tag.len());
-        for value in
-            tag[..end].split(|it| matches!(it, b'"' | b'\'')).skip(1).step_by(2).filter(|it| !it.starts_with(b"http"))
-        {
-            walk.value(At::Body(b""), value, Standing::Field);
-        }
-        at = (at + open + end + 1).min(body.len());
-    }
-    if !body[at..].trim_ascii().is_empty() {
-        walk.value(At::Body(b""), body[at..].trim_ascii(), Standing::Field);
     }
 }

@@ -132,6 +132,24 @@ fn a_header_that_was_excepted_is_no_clean_one_elsewhere() {
 }
 
 #[test]
+fn an_exception_for_a_field_of_json_hides_no_field_of_that_name_elsewhere() {
+    let exceptions = in_force(&[&[("finding", "sqli"), ("place", "body field `user.text`")]]);
+    let headers = [Header { name: "Content-Type", value: b"application/json" }];
+    for (body, is_attack) in [
+        (r#"{"user":{"text":"' or 1=1-- "}}"#, false),
+        (r#"[{"user":[{"text":["a","' or 1=1-- "]}]}]"#, false),
+        (r#"{"text":"' or 1=1-- "}"#, true),
+        (r#"{"user":{"text":"a"},"other":["' or 1=1-- "]}"#, true),
+        (r#"[{"user":{"text":"a"}},"' or 1=1-- "]"#, true),
+    ] {
+        let (mut scratch, mut report) = (Scratch::default(), Report::default());
+        let request = Request { target: b"/", headers: &headers, body: body.as_bytes(), ..Request::default() };
+        Inspector::new().inspect_except(&request, (&exceptions, None), &mut scratch, &mut report);
+        assert_eq!(report.is_attack(), is_attack, "{body}: {report:?}");
+    }
+}
+
+#[test]
 fn each_of_many_is_found() {
     let folder: &[(&str, &str)] = &[("finding", "xss"), ("path_prefix", "/search")];
     let other: &[(&str, &str)] = &[("finding", "xss"), ("path", "/search")];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::body;
 use crate::client::{Client, client_of};
+use crate::decode;
 use crate::exception::Exceptions;
 use crate::literal::Literals;
 use crate::protocol;
@@ -20,8 +21,10 @@ const TARGET_BYTES_MAX: usize = 64 << 10;
 const TARGET_KEPT_BYTES_MAX: usize = 512;
 /// Shorter segments of a path are read as parts of the path only.
 const SEGMENT_BYTES_MIN: usize = 9;
-/// How many values of one request are judged; a request with more of them has findings by then, or is one for a limit of requests.
+/// How many values of one request are judged one by one; those beyond are judged together, some at a time.
 const VALUES_MAX: usize = 20_000;
+/// How much of what is beyond [`VALUES_MAX`] is judged at once; a path of that length is still read as one.
+const TOGETHER_BYTES: usize = 4 << 10;
 
 /// What inspection has made once for all requests. Any number of threads may share it.
 #[derive(Debug)]
@@ -78,12 +81,13 @@ impl Inspector {
     }
 
     fn walk(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
-        let mut walk = Walk { inspector: self, scratch, report, values: 0 };
+        let mut walk = Walk { inspector: self, scratch, report, values: 0, together: Vec::new() };
         walk.target_once(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
         walk.headers(request);
         if !request.body.is_empty() {
             body::walk(request, &mut walk);
         }
+        walk.rest();
         protocol::check(request, report);
     }
 }
@@ -94,10 +98,12 @@ pub(crate) struct Walk<'a> {
     scratch: &'a mut Scratch,
     report: &'a mut Report,
     values: usize,
+    /// Values beyond [`VALUES_MAX`] that stand alike and wait to be judged together.
+    together: Vec<(At<'static>, Standing, Vec<u8>)>,
 }
 
 /// A place that is not yet a text of its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum At<'a> {
     Path,
     Query(&'a [u8]),
@@ -107,6 +113,17 @@ pub(crate) enum At<'a> {
 }
 
 impl At<'_> {
+    /// The same place without its name.
+    fn nameless(self) -> At<'static> {
+        match self {
+            Self::Path => At::Path,
+            Self::Query(_) => At::Query(b""),
+            Self::Header(_) => At::Header(""),
+            Self::Cookie(_) => At::Cookie(b""),
+            Self::Body(_) => At::Body(b""),
+        }
+    }
+
     fn place(self) -> Place {
         let text = |it: &[u8]| excerpt_of(it, 0..it.len().min(64));
         match self {
@@ -120,12 +137,45 @@ impl At<'_> {
 }
 
 impl Walk<'_> {
-    /// Has one value judged.
+    /// Has one value judged; values beyond [`VALUES_MAX`] are judged together, as nobody may hide behind many.
     pub(crate) fn value(&mut self, at: At<'_>, bytes: &[u8], standing: Standing) {
-        self.values += 1;
-        if bytes.is_empty() || VALUES_MAX < self.values {
+        if bytes.is_empty() {
             return;
         }
+        self.values += 1;
+        if self.values <= VALUES_MAX {
+            self.judged(at, bytes, standing);
+        } else {
+            self.wait(at.nameless(), bytes, standing);
+        }
+    }
+
+    /// Puts a value to those that are judged together, once they are enough.
+    fn wait(&mut self, at: At<'static>, bytes: &[u8], standing: Standing) {
+        let known = self.together.iter().position(|it| (it.0, it.1) == (at, standing));
+        let index = known.unwrap_or_else(|| {
+            self.together.push((at, standing, Vec::with_capacity(TOGETHER_BYTES)));
+            self.together.len() - 1
+        });
+        let text = &mut self.together[index].2;
+        text.extend_from_slice(bytes);
+        text.push(b' ');
+        if TOGETHER_BYTES <= text.len() {
+            let mut text = std::mem::take(text);
+            self.judged(at, &text, standing);
+            text.clear();
+            self.together[index].2 = text;
+        }
+    }
+
+    /// Has those judged that still wait.
+    fn rest(&mut self) {
+        for (at, standing, text) in std::mem::take(&mut self.together) {
+            self.judged(at, &text, standing);
+        }
+    }
+
+    fn judged(&mut self, at: At<'_>, bytes: &[u8], standing: Standing) {
         let report = &mut *self.report;
         judge(&self.inspector.literals, bytes, standing, &mut self.scratch.value, &mut |hit, layer| {
             report.add(Finding {
@@ -185,7 +235,7 @@ impl Walk<'_> {
             match memchr::memchr(b'=', argument) {
                 Some(equals) => {
                     let (name, value) = (&argument[..equals], &argument[equals + 1..]);
-                    if !is_plain(name) {
+                    if !is_plain(name) && !is_comparison(name, value) {
                         self.value(at(name), name, standing);
                     }
                     self.value(at(name), value, standing);
@@ -218,8 +268,8 @@ impl Walk<'_> {
             }
             let before = self.report.added();
             self.header(header.name, header.value);
-            // What was found and not kept was found all the same: the value is not clean.
-            if self.report.added() == before && !self.inspector.literals.calls_for_all() {
+            // What was found and not kept was found all the same, and what waits is not judged yet: the value is not clean.
+            if self.report.added() == before && self.together.is_empty() && !self.inspector.literals.calls_for_all() {
                 self.keep_clean(hash, if is_agent { client } else { Client::Silent });
             }
         }
@@ -300,18 +350,32 @@ fn is_of_protocol(name: &str) -> bool {
         )
 }
 
-/// A target or an address without scheme and host.
+/// A target or an address without scheme and host. Only what is an address of the web has them, and only a host that may be one is
+/// left out.
 pub(crate) fn without_origin(target: &[u8]) -> &[u8] {
-    if target.first() == Some(&b'/') {
-        return target;
-    }
-    match memchr::memmem::find(&target[..target.len().min(16)], b"://") {
-        Some(at) => {
-            let rest = &target[at + 3..];
-            &rest[rest.iter().position(|it| matches!(it, b'/' | b'?' | b'#')).unwrap_or(rest.len())..]
-        }
-        None => target,
-    }
+    let is_scheme = |it: &&[u8]| target.get(..it.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(it));
+    let Some(scheme) = [&b"https://"[..], b"http://"].into_iter().find(is_scheme) else { return target };
+    let rest = &target[scheme.len()..];
+    let (host, path) = rest.split_at(rest.iter().position(|it| matches!(it, b'/' | b'?' | b'#')).unwrap_or(rest.len()));
+    let may_be_host = |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if host.iter().all(may_be_host) { path } else { rest }
+}
+
+/// Whether an argument compares a field with a plain value, `age[$gt]=5`, as filters of lists do. A field that somebody signs in with
+/// is another matter, and so is a comparison with nothing.
+fn is_comparison(name: &[u8], value: &[u8]) -> bool {
+    const SECRETS: [&[u8]; 8] = [b"pass", b"pwd", b"user", b"login", b"mail", b"token", b"secret", b"key"];
+    let mut decoded = Vec::new();
+    let name = if decode::percent(name, true, &mut decoded) { &decoded } else { name }.to_ascii_lowercase();
+    let Some(open) = memchr::memmem::find(&name, b"[$") else { return false };
+    let (field, operator) = name.split_at(open);
+    let operator = operator.strip_suffix(b"[]").unwrap_or(operator);
+    let is_list = operator == b"[$in]" && value.iter().all(|it| *it == b',' || is_plain(&[*it]));
+    matches!(operator, b"[$gt]" | b"[$gte]" | b"[$lt]" | b"[$lte]" | b"[$in]")
+        && !value.is_empty()
+        && (is_list || is_plain(value))
+        && field.iter().all(|it| is_plain(&[*it]) || matches!(it, b'[' | b']'))
+        && !SECRETS.iter().any(|it| memchr::memmem::find(field, it).is_some())
 }
 
 /// Whether a text has letters, digits, `_`, `-` and `.` only.

@@ -6,8 +6,8 @@ const DEPTH_MAX: usize = 64;
 /// A text of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Leaf<'a> {
-    /// The name under which it stands, as written; empty in a list.
-    pub(crate) name: &'a [u8],
+    /// Where it stands: the names of the objects around it, as written, with dots between; elements of a list share its path.
+    pub(crate) path: &'a [u8],
     /// What stands between the quotes, escapes and all.
     pub(crate) text: &'a [u8],
     /// Whether it is a name itself.
@@ -27,9 +27,14 @@ pub(crate) fn may_be_document(text: &[u8]) -> bool {
     }
 }
 
+/// Whether a text is JSON to its end.
+pub(crate) fn is_document(text: &[u8]) -> bool {
+    for_each(text, &mut |_| {}).is_none()
+}
+
 /// Calls `found` for each text; returns where the document stops being JSON, if it does.
-pub(crate) fn for_each<'a>(document: &'a [u8], found: &mut dyn FnMut(Leaf<'a>)) -> Option<usize> {
-    let (mut at, mut depth, mut name): (usize, usize, &[u8]) = (0, 0, b"");
+pub(crate) fn for_each(document: &[u8], found: &mut dyn FnMut(Leaf<'_>)) -> Option<usize> {
+    let (mut at, mut path) = (0, Path::default());
     while at < document.len() {
         match document[at] {
             b'"' => {
@@ -40,22 +45,23 @@ pub(crate) fn for_each<'a>(document: &'a [u8], found: &mut dyn FnMut(Leaf<'a>)) 
                 let is_name = document.get(at + blank) == Some(&b':');
                 if is_name {
                     at += blank + 1;
-                    name = text;
+                    path.leave_name();
                 }
-                found(Leaf { name: if is_name { b"" } else { name }, text, is_name });
+                found(Leaf { path: &path.text, text, is_name });
+                if is_name {
+                    path.enter_name(text);
+                }
             }
             b'{' | b'[' => {
-                depth += 1;
-                if DEPTH_MAX < depth {
+                if DEPTH_MAX <= path.begins.len() {
                     return Some(at);
                 }
+                path.begins.push(path.text.len());
                 at += 1;
             }
             b'}' | b']' => {
-                depth = match depth.checked_sub(1) {
-                    Some(it) => it,
-                    None => return Some(at),
-                };
+                let Some(begin) = path.begins.pop() else { return Some(at) };
+                path.text.truncate(begin);
                 at += 1;
             }
             b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' | b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' => at += 1,
@@ -70,6 +76,29 @@ pub(crate) fn for_each<'a>(document: &'a [u8], found: &mut dyn FnMut(Leaf<'a>)) 
         }
     }
     None
+}
+
+/// Where a reader of a document is.
+#[derive(Debug, Default)]
+struct Path {
+    /// The names so far, with dots between.
+    text: Vec<u8>,
+    /// How long it was where each open object or list began.
+    begins: Vec<usize>,
+}
+
+impl Path {
+    /// Goes back to the object or list that is open.
+    fn leave_name(&mut self) {
+        self.text.truncate(self.begins.last().copied().unwrap_or(0));
+    }
+
+    fn enter_name(&mut self, name: &[u8]) {
+        if !self.text.is_empty() {
+            self.text.push(b'.');
+        }
+        self.text.extend_from_slice(name);
+    }
 }
 
 fn string_end(document: &[u8], from: usize) -> Option<usize> {
@@ -125,10 +154,22 @@ mod tests {
     fn gives_each_text_with_its_name() {
         let mut found = Vec::new();
         let end = for_each(br#"{"a": "x", "b":[1,"y",{"c":"\"z"}], "d": true}"#, &mut |it| {
-            found.push(format!("{}={}", String::from_utf8_lossy(it.name), String::from_utf8_lossy(it.text)));
+            found.push(format!("{}={}", String::from_utf8_lossy(it.path), String::from_utf8_lossy(it.text)));
         });
         assert_eq!(end, None);
-        assert_eq!(found, ["=a", "a=x", "=b", "b=y", "=c", r#"c=\"z"#, "=d"]);
+        assert_eq!(found, ["=a", "a=x", "=b", "b=y", "b=c", r#"b.c=\"z"#, "=d"]);
+    }
+
+    #[test]
+    fn a_name_ends_with_its_object() {
+        let mut found = Vec::new();
+        let document = br#"[{"a":"1","b":{"c":"2"}},"3",{"d":["4",{"e":"5"},"6"]},"7"] "8" {"f":"9"}"#;
+        for_each(document, &mut |it| {
+            if !it.is_name {
+                found.push(format!("{}={}", String::from_utf8_lossy(it.path), String::from_utf8_lossy(it.text)));
+            }
+        });
+        assert_eq!(found, ["a=1", "b.c=2", "=3", "d=4", "d.e=5", "d=6", "=7", "=8", "f=9"]);
     }
 
     #[test]

@@ -14,13 +14,16 @@ pub mod report;
 pub mod request;
 
 mod body;
+mod charset;
 mod client;
+mod commands;
 mod decode;
 mod expression;
 mod hit;
 mod json;
 mod literal;
 mod markup;
+mod multipart;
 mod path;
 mod protocol;
 mod script;
@@ -29,15 +32,20 @@ mod sql;
 mod value;
 mod words;
 mod work;
+mod xml;
 
 #[cfg(test)]
 mod code_tests;
 #[cfg(test)]
 mod expression_tests;
 #[cfg(test)]
+mod false_alarm_tests;
+#[cfg(test)]
 mod families_tests;
 #[cfg(test)]
 mod gate_tests;
+#[cfg(test)]
+mod hiding_tests;
 #[cfg(test)]
 mod linear_tests;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::commands::COMMANDS;
 use crate::hit::Hit;
 use crate::report::Family;
 use aho_corasick::AhoCorasick;
@@ -324,7 +325,8 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
     }
     let all = 0..text.len();
     let sure = |check| Some(Hit::sure(Family::PathTraversal, check, all.clone()));
-    if path.has_absolute() {
+    let is_named = path.has_absolute();
+    if is_named && !is_sentence(text) {
         return sure("path-system-file");
     }
     let has_space = memchr::memchr2(b' ', b'\n', text).is_some();
@@ -364,7 +366,20 @@ pub(crate) fn check(text: &[u8], standing: Standing, path: &mut Path) -> Option<
         return Some(Hit::hint(Family::PathTraversal, "path-climb", all));
     }
     let single = 0 < path.climbs && !has_space && (path.find(&NAMES.others) && text.len() < 200);
+    if is_named {
+        return Some(Hit::hint(Family::PathTraversal, "path-system-file", all));
+    }
     single.then(|| Hit::hint(Family::PathTraversal, "path-climb", all))
+}
+
+/// Whether a text asks about a file, as people do: a few words before it, and nothing that a path or a command has.
+fn is_sentence(text: &[u8]) -> bool {
+    let before = &text[..memchr::memchr(b'/', text).unwrap_or(text.len())];
+    let is_plain = |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b' ' | b',' | b'?' | b'!' | b'-' | b'.' | b'/');
+    let is_word = |it: &&[u8]| 1 < it.len() && it.iter().all(u8::is_ascii_alphabetic);
+    let first = before.split(|it| *it == b' ').next().unwrap_or_default();
+    let is_command = COMMANDS.contains(&first) || [&b"cat"[..], b"head", b"tail", b"less", b"more"].contains(&first);
+    3 <= before.split(|it| *it == b' ').filter(is_word).count() && text.iter().all(is_plain) && !is_command
 }
 
 /// Whether a path is filled up with one letter, so that a server cuts off what it would put behind.

@@ -32,7 +32,7 @@ const ATTACKS: &[(Sent<'_>, &str)] = &[
     (("/?a=1&b[$ne]=2&c=3", ("Accept", "*/*"), ""), "query argument `b[$ne]`"),
     (("/?<script>alert(1)</script>", ("Accept", "*/*"), ""), "query"),
     (("/?x={\"a\":\"' or 1=1-- \"}", ("Accept", "*/*"), ""), "query argument `x`"),
-    (("/", ("Content-Type", "application/json"), "{\"a\":{\"b\":[1,\"' or 1=1-- \"]}}"), "body field `b`"),
+    (("/", ("Content-Type", "application/json"), "{\"a\":{\"b\":[1,\"' or 1=1-- \"]}}"), "body field `a.b`"),
     (("/", ("Content-Type", "application/json"), "{\"u\":{\"$gt\":\"\"},\"p\":{\"$ne\":null}}"), "body"),
     (("/", ("Content-Type", "application/json"), "{\"__proto__\":{\"admin\":true}}"), "body"),
     (("/", ("Content-Type", "application/vnd.api+json"), "{\"a\":\"<img src=x onerror=alert(1)>\"}"), "body field `a`"),

@@ -74,6 +74,11 @@ const FIELDS: &[&[u8]] = &[
     b"crlf",
     b"header:",
 ];
+/// Fields that people write in lines of their own, too: heads of mails that they quote, `Location: room 5`.
+const OF_PROSE: &[&[u8]] =
+    &[b"to:", b"cc:", b"from:", b"subject:", b"location:", b"host:", b"link:", b"x-", b"header:"];
+/// From so many blanks on, what stands before a line is prose, and no address or name that a field is put behind.
+const PROSE_BLANKS_MIN: usize = 3;
 /// What comes after a tag in IMAP, or by itself in SMTP and POP.
 const COMMANDS: &[&[u8]] = &[
     b"capability",
@@ -118,7 +123,10 @@ pub(crate) fn check_line_breaks(text: &[u8], is_body: bool) -> Option<Hit> {
     }
     for at in memchr::memchr2_iter(b'\r', b'\n', text).take(64) {
         let line = text[at..].trim_ascii_start();
-        if FIELDS.iter().any(|it| line.starts_with(it))
+        let is_prose = OF_PROSE.iter().any(|it| line.starts_with(it))
+            && PROSE_BLANKS_MIN <= memchr::memchr_iter(b' ', &text[..at]).count();
+        if !is_prose
+            && FIELDS.iter().any(|it| line.starts_with(it))
             && memchr::memchr(b':', &line[..line.len().min(64)]).is_some()
                 | line.starts_with(b"http/1.")
                 | line.starts_with(b"crlf")

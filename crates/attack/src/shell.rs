@@ -1,173 +1,20 @@
 //! Command injection: a separator, a command, and arguments as commands have them.
 
+use crate::commands::{COMMANDS, LANGUAGES, WORDS};
 use crate::hit::Hit;
 use crate::report::Family;
 use crate::work;
 
 /// How many blanks and brackets may stand between a separator and its command.
 const BLANK_MAX: usize = 8;
-
-/// Commands that no sentence has behind a separator.
-const COMMANDS: &[&[u8]] = &[
-    b"awk",
-    b"base64",
-    b"bash",
-    b"bitsadmin",
-    b"busybox",
-    b"certutil",
-    b"chmod",
-    b"chown",
-    b"cmd",
-    b"cmd.exe",
-    b"csh",
-    b"curl",
-    b"dash",
-    b"dig",
-    b"getent",
-    b"grep",
-    b"gunzip",
-    b"gzip",
-    b"id",
-    b"ifconfig",
-    b"ipconfig",
-    b"kill",
-    b"killall",
-    b"ksh",
-    b"ls",
-    b"lsof",
-    b"lua",
-    b"mkfifo",
-    b"mknod",
-    b"nc",
-    b"nc.traditional",
-    b"ncat",
-    b"netcat",
-    b"netstat",
-    b"nid",
-    b"nmap",
-    b"node",
-    b"nslookup",
-    b"openssl",
-    b"passwd",
-    b"perl",
-    b"php",
-    b"ping",
-    b"ping.exe",
-    b"powershell",
-    b"powershell.exe",
-    b"printenv",
-    b"ps",
-    b"pwd",
-    b"pwsh",
-    b"python",
-    b"python2",
-    b"python3",
-    b"regsvr32",
-    b"rundll32",
-    b"rm",
-    b"rmdir",
-    b"ruby",
-    b"scp",
-    b"sed",
-    b"sh",
-    b"socat",
-    b"ssh",
-    b"stat",
-    b"systeminfo",
-    b"tar",
-    b"tasklist",
-    b"tcpdump",
-    b"telnet",
-    b"tftp",
-    b"uname",
-    b"useradd",
-    b"wget",
-    b"whoami",
-    b"wmic",
-    b"xxd",
-    b"zsh",
-    b"/bin",
-    b"traceroute",
-    b"nohup",
-    b"sudo",
-    b"crontab",
-    b"ftp",
-    b"ss",
-    b"df",
-    b"du",
-    b"phpinfo",
-    b"system",
-    b"ipcs",
-    b"vi",
-    b"cp",
-    b"mv",
-];
-/// Commands that are words of English, too: they need arguments that no sentence has.
-const WORDS: &[&[u8]] = &[
-    b"arp",
-    b"at",
-    b"cat",
-    b"cd",
-    b"copy",
-    b"cut",
-    b"date",
-    b"del",
-    b"diff",
-    b"dir",
-    b"echo",
-    b"env",
-    b"exec",
-    b"export",
-    b"false",
-    b"file",
-    b"find",
-    b"finger",
-    b"for",
-    b"head",
-    b"host",
-    b"hostname",
-    b"last",
-    b"less",
-    b"more",
-    b"mount",
-    b"move",
-    b"net",
-    b"nice",
-    b"print",
-    b"printf",
-    b"read",
-    b"route",
-    b"set",
-    b"sleep",
-    b"sort",
-    b"source",
-    b"start",
-    b"tail",
-    b"tee",
-    b"test",
-    b"time",
-    b"timeout",
-    b"touch",
-    b"tr",
-    b"true",
-    b"type",
-    b"uniq",
-    b"ver",
-    b"w",
-    b"wall",
-    b"wc",
-    b"which",
-    b"who",
-    b"write",
-    b"expr",
-    b"eval",
-    b"let",
-    b"join",
-];
-
-/// Commands that are names of things people write about: alone they are a list.
-const LANGUAGES: &[&[u8]] =
-    &[b"lua", b"node", b"perl", b"php", b"python", b"python2", b"python3", b"ruby", b"telnet", b"ftp", b"dash", b"vi"];
+/// How far apart two backticks may stand that belong together.
+const SPAN_BYTES_MAX: usize = 512;
+/// How far around a command a sentence is looked for.
+const SENTENCE_BYTES_MAX: usize = 128;
+/// Texts that are longer are taken for prose, records and programs: what is set as code in them is not run.
+const VALUE_BYTES_MAX: usize = 400;
+/// From so many lines on a long text may be a script or have one in it.
+const SCRIPT_LINES_MIN: usize = 3;
 
 /// What is left of a command line once quotes, escapes and the like are out, as a shell reads it.
 #[derive(Debug, Default)]
@@ -217,41 +64,114 @@ impl Line {
     }
 }
 
-/// Looks for commands in a text in lower case.
-pub(crate) fn check(text: &[u8], line: &mut Line) -> Option<Hit> {
+/// Looks for commands in a text in lower case; `is_text`: it may be prose or a record with code in it.
+pub(crate) fn check(text: &[u8], is_text: bool, line: &mut Line) -> Option<Hit> {
     if let Some(at) = shellshock(text) {
         return Some(Hit::sure(Family::CommandInjection, "shell-function", at..text.len().min(at + 80)));
     }
     line.read(text);
     let text = &line.text[..];
-    let mut hint = None;
+    let is_long = is_text && VALUE_BYTES_MAX < text.len();
+    let is_script = is_long && SCRIPT_LINES_MIN <= memchr::memchr_iter(b'\n', text).count();
+    let (mut hint, mut begin, mut is_code) = (None, usize::MAX, false);
     for at in 0..text.len() {
         let Some(length) = separator_at(text, at) else { continue };
+        if is_script && (begin == usize::MAX || text[at] == b'\n') {
+            begin = if text[at] == b'\n' { at + 1 } else { 0 };
+            is_code = is_line_of_script(&text[begin..]);
+        }
         let command = &text[at + length..];
         match command_at(command, text[at]) {
-            Some(true) if is_in_sentence(text, at) => hint = hint.or(Some(at)),
+            Some(true) if is_code || is_in_sentence(text, at) || is_long && !is_set_off(command) => {
+                hint = hint.or(Some(at))
+            }
             Some(true) => {
                 return Some(Hit::sure(Family::CommandInjection, "shell-command", at..text.len().min(at + 80)));
+            }
+            Some(false) if !is_text && text[at] == b'`' && is_whole(text) => {
+                return Some(Hit::sure(Family::CommandInjection, "shell-command", at..text.len()));
             }
             Some(false) => hint = hint.or(Some(at)),
             None => {}
         }
     }
-    if first_command(text) {
+    if !is_script && first_command(text) {
         return Some(Hit::sure(Family::CommandInjection, "shell-first-command", 0..text.len().min(80)));
     }
     hint.map(|at| Hit::hint(Family::CommandInjection, "shell-command", at..text.len().min(at + 80)))
 }
 
-/// Whether what stands between backticks at `at` is a word of a sentence about commands: ``use `ls` to list``.
+/// Whether a line begins as one of a script: `$ ls | wc`, `cat a | grep b`, `    if x && ls y; then`.
+fn is_line_of_script(text: &[u8]) -> bool {
+    let line = text.split(|it| *it == b'\n').next().unwrap_or_default();
+    if line.len() != line.trim_ascii_start().len() {
+        return true;
+    }
+    let line = line.strip_prefix(b"run ").or_else(|| line.strip_prefix(b"- ")).unwrap_or(line);
+    if line.first().is_some_and(|it| matches!(it, b'$' | b'#' | b'>' | b'+' | b'-' | b'%')) {
+        return true;
+    }
+    let (_, name, after) = split_command(line);
+    const TOOLS: &[&[u8]] =
+        &[b"if", b"while", b"git", b"npm", b"docker", b"apt", b"apt-get", b"make", b"cargo", b"pip"];
+    after.first().is_some_and(|it| *it == b' ')
+        && (COMMANDS.contains(&name) || WORDS.contains(&name) || TOOLS.contains(&name))
+}
+
+/// Whether what stands between backticks at `at` is set as code in a sentence or a list about commands: ``use `ls -l` to list``.
 fn is_in_sentence(text: &[u8], at: usize) -> bool {
-    if text[at] != b'`' || at == 0 || text[at - 1] != b' ' || !text[..at - 1].iter().any(u8::is_ascii_alphabetic) {
+    const BEFORE: &[u8] = b" \n\t([|*-\"'>";
+    const BEHIND: &[u8] = b" \n\t)]|*.,:;?!\"'";
+    let before = &text[at.saturating_sub(SENTENCE_BYTES_MAX)..at];
+    if text[at] != b'`' || before.last().is_some_and(|it| !BEFORE.contains(it)) {
         return false;
     }
-    let inside = &text[at + 1..text.len().min(at + 64)];
-    let Some(end) = memchr::memchr(b'`', inside) else { return false };
-    inside[..end].iter().all(u8::is_ascii_alphanumeric)
-        && inside.get(end + 1).is_none_or(|it| matches!(it, b' ' | b'.' | b',' | b'?' | b'!' | b')'))
+    let Some((inside, behind)) = quoted(&text[at + 1..]) else { return false };
+    if behind.first().is_some_and(|it| !BEHIND.contains(it)) {
+        return false;
+    }
+    let behind = &behind[..behind.len().min(SENTENCE_BYTES_MAX)];
+    let words = words_near(before.rsplit(|it| *it == b' ')) + words_near(behind.split(|it| *it == b' '));
+    let is_word = inside.iter().all(u8::is_ascii_alphanumeric);
+    let is_calm = !inside.iter().any(|it| matches!(it, b'|' | b';' | b'>' | b'<' | b'$' | b'&'))
+        && [&b"/etc/"[..], b"://", b"/dev/"].iter().all(|it| memchr::memmem::find(inside, it).is_none());
+    if is_word { 1 <= words || before.iter().any(u8::is_ascii_alphabetic) } else { is_calm && 2 <= words }
+}
+
+/// Whether a value is what stands between two backticks, and nothing else: `` `true` ``. In a text that is a word set as code.
+fn is_whole(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(text);
+    text.strip_prefix(b"`").and_then(quoted).is_some_and(|it| it.1.is_empty())
+}
+
+/// What stands before the next backtick, and what behind; a backtick that nothing closes begins no command.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'`', &text[..text.len().min(SPAN_BYTES_MAX)])?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+/// How many of the next few words are words of a language.
+fn words_near<'a>(words: impl Iterator<Item = &'a [u8]>) -> usize {
+    let is_mark = |it: &u8| it.is_ascii_punctuation();
+    let is_word = |it: &&'a [u8]| {
+        let begin = it.iter().take_while(|it| is_mark(it)).count();
+        let end = it.len() - it[begin..].iter().rev().take_while(|it| is_mark(it)).count();
+        begin + 2 < end && it[begin..end].iter().all(u8::is_ascii_alphabetic)
+    };
+    words.take(8).filter(is_word).count()
+}
+
+/// Whether a command in a long text is more than letters by chance: not a short name in the midst of marks.
+fn is_set_off(command: &[u8]) -> bool {
+    let blank = command.iter().take_while(|it| !it.is_ascii_alphanumeric() && **it != b'/').count();
+    let (path, name, after) = split_command(&command[blank.min(BLANK_MAX)..]);
+    let argument = after.trim_ascii_start();
+    after.is_empty()
+        || !path.is_empty()
+        || 4 <= name.len()
+        || argument.len() < after.len() && 3 <= name.len()
+        || argument.len() < after.len()
+            && argument.iter().take(3).all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'/' | b'.' | b'~'))
 }
 
 /// `() { :; };`: what bash took for a function in its environment.
@@ -285,6 +205,9 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
         .count();
     work::count(1 + blank);
     let rest = &rest[blank..];
+    if separator == b'`' && quoted(rest).is_none() {
+        return None;
+    }
     let (path, name, after) = split_command(rest);
     let is_in_bin =
         [&b"/bin/"[..], b"/sbin/", b"bin/"].iter().any(|it| path.ends_with(it)) || path.ends_with(b"system32/");
@@ -312,8 +235,8 @@ fn command_at(rest: &[u8], separator: u8) -> Option<bool> {
         (_, true) if separator == b'\n' => None,
         (_, true) if name == b"for" => is_continued(name, argument).then_some(true),
         (_, true) if is_argument => Some(true),
-        // `|echo`, `` `true` ``
-        (_, true) if is_end && matches!(separator, b'`' | b'$') => Some(true),
+        // `$(true)`
+        (_, true) if is_end && separator == b'$' => Some(true),
         (_, true) => (is_end && blank == 0).then_some(false),
         _ => None,
     }
@@ -429,7 +352,7 @@ mod tests {
     use super::*;
 
     fn score(text: &str) -> u32 {
-        check(text.to_ascii_lowercase().as_bytes(), &mut Line::default()).map_or(0, |it| it.score)
+        check(text.to_ascii_lowercase().as_bytes(), false, &mut Line::default()).map_or(0, |it| it.score)
     }
 
     #[test]

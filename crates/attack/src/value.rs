@@ -138,25 +138,25 @@ fn document(
     scratch: &mut ValueScratch,
     found: Found<'_>,
 ) -> bool {
-    let mut leaves = Vec::new();
-    if json::for_each(text, &mut |it| leaves.push(it)).is_some() {
+    if !json::is_document(text) {
         return false;
     }
     let inner = match standing {
         Standing::Argument | Standing::Form | Standing::Field => Standing::Content,
         other => other,
     };
-    for leaf in leaves {
-        let mut plain = Vec::with_capacity(leaf.text.len());
+    let mut plain = Vec::new();
+    json::for_each(text, &mut |leaf| {
+        plain.clear();
         json::unescape(leaf.text, &mut plain);
         if leaf.is_name && is_plain(&plain) {
-            continue;
+            return;
         }
         scan(literals, &plain, Standing::Field, scratch, found);
         if !leaf.is_name {
             base64(literals, &plain, inner, scratch, found);
         }
-    }
+    });
     operators(literals, text, scratch, found);
     true
 }
@@ -285,9 +285,7 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
         S::Argument | S::Form | S::Field | S::Header | S::Segment | S::Whole | S::Target | S::Content
             if calls.has(Calls::SHELL) =>
         {
-            let hit = shell::check(text, &mut scratch.line);
-            let is_text = matches!(standing, S::Field | S::Content) && 400 < text.len();
-            tell(hit.filter(|it| !is_text || it.check == "shell-function"));
+            tell(shell::check(text, matches!(standing, S::Field | S::Content), &mut scratch.line));
         }
         S::Agent | S::Protocol | S::Cookie | S::Address => {
             tell(
@@ -340,7 +338,7 @@ fn may_be_disguised_path(text: &[u8]) -> bool {
 /// The characters without one of which no SQL leaves its place, unless it says `union`.
 const OF_SQL: [bool; 256] = {
     let mut of_sql = [false; 256];
-    let (characters, mut at) = (b"'\"(=<>;#*-@|_`0123456789", 0);
+    let (characters, mut at) = (b"'\"(=<>;#*-@|&_`0123456789", 0);
     while at < characters.len() {
         of_sql[characters[at] as usize] = true;
         at += 1;

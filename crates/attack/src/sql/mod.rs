@@ -59,7 +59,9 @@ fn evaluate(tokens: &[(Token<'_>, usize)], context: Context, text: &[u8]) -> Opt
     let begin = tokens.get(found.from).map_or(0, |it| it.1);
     let end = tokens.get(found.to).map_or(text.len(), |it| it.1);
     let at = begin..end.max(begin);
-    Some(if found.is_sure {
+    // A statement that is whole from its first word came out of no other: records of databases have unions, too.
+    let is_whole_union = context == Context::Statement && found.check == "sql-union" && text.starts_with(b"select ");
+    Some(if found.is_sure && !is_whole_union {
         Hit::sure(Family::SqlInjection, found.check, at)
     } else {
         Hit::hint(Family::SqlInjection, found.check, at)
@@ -121,7 +123,9 @@ fn comment_after_quote(tokens: &[(Token<'_>, usize)], before: &[u8], text: &[u8]
     }
     let rest = &text[*at..];
     let has_quote = memchr::memchr2(b'\'', b'"', rest).is_some();
-    (!is_sentence(before) && !has_quote && text.len() - at <= 12)
+    // Behind `#` stands nothing, or what begins with a blank; passwords and colours go on.
+    let is_colour = rest.get(1).is_some_and(|it| rest[0] == b'#' && !it.is_ascii_whitespace());
+    (!is_sentence(before) && !has_quote && !is_colour && text.len() - at <= 12)
         .then(|| Hit::sure(Family::SqlInjection, "sql-comment", before.len()..text.len()))
 }
 

@@ -1,0 +1,215 @@
+//! Bodies in parts: fields and files, each with a head of its own.
+//!
+//! Where servers differ, the reading is taken in which more is inspected.
+
+use crate::body::{field, text};
+use crate::inspector::{At, Walk, is_plain};
+use crate::value::Standing;
+
+/// How many parts of a body are read one by one.
+const PARTS_MAX: usize = 256;
+/// How much of a file's content is read: what makes a server run it stands at its beginning.
+const FILE_BYTES_MAX: usize = 4096;
+/// The longest boundary that is guessed from a body. Source: RFC 2046, section 5.1.1.
+const BOUNDARY_BYTES_MAX: usize = 70;
+
+/// Takes a body apart; `kind` is its content type as sent.
+pub(crate) fn walk(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
+    let said = parameters(kind, b";,").find(|it| it.0.eq_ignore_ascii_case(b"boundary")).map(|it| it.1);
+    let of = |boundary: &[u8]| fences(body, boundary);
+    let mut fences = said.filter(|it| !it.is_empty()).map(of).unwrap_or_default();
+    if fences.is_empty() {
+        fences = guessed(body).map(of).unwrap_or_default();
+    }
+    if fences.is_empty() {
+        return text(body, walk);
+    }
+    for (number, fence) in fences.iter().enumerate() {
+        let end = fences.get(number + 1).map_or(body.len(), |it| it.begin);
+        if number == PARTS_MAX {
+            return text(&body[fence.end..], walk);
+        }
+        // What follows the last fence is nothing, and a fence may follow it for a server that looks on.
+        if !fence.is_last {
+            part(&body[fence.end..end], walk);
+        }
+    }
+}
+
+/// A line between two parts.
+#[derive(Clone, Copy, Debug)]
+struct Fence {
+    /// Where the line begins.
+    begin: usize,
+    /// Where the part behind it begins.
+    end: usize,
+    /// Whether no part should follow: `--boundary--`.
+    is_last: bool,
+}
+
+/// The fences of a body, up to one more than are read: lines that have the boundary and nothing else.
+fn fences(body: &[u8], boundary: &[u8]) -> Vec<Fence> {
+    let line = [b"--", boundary].concat();
+    let is_begin = |at: usize| at == 0 || matches!(body[at - 1], b'\n' | b'\r');
+    let fence_at = |begin: usize| {
+        let rest = &body[begin + line.len()..];
+        let is_last = rest.starts_with(b"--");
+        let rest = if is_last { &rest[2..] } else { rest };
+        let blank = rest.iter().take_while(|it| matches!(it, b' ' | b'\t')).count();
+        let is_end = rest.get(blank).is_none_or(|it| matches!(it, b'\r' | b'\n'));
+        let broken = rest[blank.min(rest.len())..].starts_with(b"\r\n");
+        let end = body.len() - rest.len() + blank + if broken { 2 } else { 1 };
+        is_end.then_some(Fence { begin, end: end.min(body.len()), is_last })
+    };
+    memchr::memmem::find_iter(body, &line).filter(|at| is_begin(*at)).filter_map(fence_at).take(PARTS_MAX + 1).collect()
+}
+
+/// The boundary as the first line has it, for a body whose type does not say it.
+fn guessed(body: &[u8]) -> Option<&[u8]> {
+    let line = body.split(|it| matches!(it, b'\r' | b'\n')).next()?.strip_prefix(b"--")?.trim_ascii();
+    (!line.is_empty() && line.len() <= BOUNDARY_BYTES_MAX).then_some(line)
+}
+
+fn part(part: &[u8], walk: &mut Walk<'_>) {
+    let (head, content) = halves(part);
+    let content = content.strip_suffix(b"\n").unwrap_or(content);
+    let content = content.strip_suffix(b"\r").unwrap_or(content);
+    let (mut name, mut file, mut is_file) = (&b""[..], None, true);
+    let head = unfolded(head);
+    let dispositions = head.split(|it| *it == b'\n').filter_map(disposition_of);
+    let mut count = 0;
+    for disposition in dispositions {
+        count += 1;
+        let mut named = None;
+        for (parameter, value) in parameters(disposition, b";") {
+            match parameter.to_ascii_lowercase().as_slice() {
+                b"name" if name.is_empty() => name = value,
+                b"filename" => named = named.or(Some(value)),
+                b"filename*" | b"name*" => walk.value(At::Body(name), value, Standing::Field),
+                _ => {}
+            }
+        }
+        is_file &= named.is_some_and(|it| !it.is_empty());
+        file = file.or(named);
+    }
+    if !is_plain(name) {
+        walk.value(At::Body(name), name, Standing::Field);
+    }
+    if let Some(file) = file {
+        walk.value(At::Body(name), file, Standing::Field);
+    }
+    if !is_file || count == 0 {
+        return field(content, At::Body(name), walk);
+    }
+    let head = &content[..content.len().min(FILE_BYTES_MAX)];
+    if is_code(head) {
+        walk.value(At::Body(name), head, Standing::Content);
+    }
+}
+
+/// The head of a part and its content: the first empty line is between them. A part without one is content.
+fn halves(part: &[u8]) -> (&[u8], &[u8]) {
+    let mut begin = 0;
+    for end in memchr::memchr_iter(b'\n', part) {
+        if part[begin..end].iter().all(|it| *it == b'\r') {
+            return (&part[..begin], &part[end + 1..]);
+        }
+        begin = end + 1;
+    }
+    (b"", part)
+}
+
+/// A head with each field on one line.
+fn unfolded(head: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(head.len());
+    for line in head.split(|it| matches!(it, b'\n' | b'\r')).filter(|it| !it.is_empty()) {
+        if !lines.is_empty() {
+            lines.push(if matches!(line[0], b' ' | b'\t') { b' ' } else { b'\n' });
+        }
+        lines.extend_from_slice(line);
+    }
+    lines
+}
+
+/// What a line says of how a part is to be taken.
+fn disposition_of(line: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', line)?;
+    line[..colon].trim_ascii().eq_ignore_ascii_case(b"content-disposition").then_some(&line[colon + 1..])
+}
+
+/// The parameters behind the first word of a field: names as written, values without quotes. One of `ends` is between two.
+fn parameters<'a>(field: &'a [u8], ends: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let is_between = |it: &u8| ends.contains(it) || it.is_ascii_whitespace();
+    let mut rest =
+        &field[field.trim_ascii_start().iter().position(is_between).unwrap_or(field.len()).min(field.len())..];
+    std::iter::from_fn(move || {
+        loop {
+            rest = &rest[rest.iter().take_while(|it| is_between(it)).count()..];
+            if rest.is_empty() {
+                return None;
+            }
+            let length = rest.iter().position(|it| *it == b'=' || is_between(it)).unwrap_or(rest.len());
+            let (name, behind) = rest.split_at(length);
+            let Some(value) = behind.trim_ascii_start().strip_prefix(b"=") else {
+                rest = behind;
+                continue;
+            };
+            let value = value.trim_ascii_start();
+            let (value, behind) = match value.strip_prefix(b"\"") {
+                Some(quoted) => quoted.split_at(quote_end(quoted)),
+                None => value.split_at(value.iter().position(|it| ends.contains(it)).unwrap_or(value.len())),
+            };
+            rest = behind.strip_prefix(b"\"").unwrap_or(behind);
+            return Some((name, value.trim_ascii()));
+        }
+    })
+}
+
+/// Where a quoted text ends whose first quote is left out.
+fn quote_end(quoted: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = quoted.get(at..).and_then(|it| memchr::memchr2(b'"', b'\\', it)) {
+        at += found;
+        if quoted[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+    quoted.len()
+}
+
+/// Whether a file has what a server would run, wherever it hides: pictures may carry it, too.
+fn is_code(head: &[u8]) -> bool {
+    memchr::memmem::find(head, b"<?php").is_some()
+        || memchr::memmem::find(head, b"<?=").is_some()
+        || memchr::memmem::find(head, b"<%").is_some()
+        || (head.trim_ascii_start().starts_with(b"<") && crate::body::is_text(head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(field: &str, expected: &[(&str, &str)]) {
+        let text = |it: &[u8]| String::from_utf8_lossy(it).into_owned();
+        let actual: Vec<_> = parameters(field.as_bytes(), b";,").map(|it| (text(it.0), text(it.1))).collect();
+        let expected: Vec<_> = expected.iter().map(|it| (it.0.to_owned(), it.1.to_owned())).collect();
+        assert_eq!(actual, expected, "{field}");
+    }
+
+    #[test]
+    fn reads_parameters_as_servers_do() {
+        check("", &[]);
+        check("multipart/form-data", &[]);
+        check("multipart/form-data; boundary=b", &[("boundary", "b")]);
+        check("multipart/form-data, boundary=b", &[("boundary", "b")]);
+        check("multipart/form-data;; x ; Boundary = \"b c\" ;y=z", &[("Boundary", "b c"), ("y", "z")]);
+        check(
+            "m; xboundary=a; a=\"; boundary=c\\\"\"; boundary=b",
+            &[("xboundary", "a"), ("a", "; boundary=c\\\""), ("boundary", "b")],
+        );
+        check("m; boundary=\"open", &[("boundary", "open")]);
+        check("m; boundary=", &[("boundary", "")]);
+    }
+}
