@@ -117,8 +117,9 @@ where
         async move { Ok::<_, Infallible>(gateway.answer(request, origin).await) }
     });
     let mut builder = http1::Builder::new();
-    // The guard keeps the time, and refuses what is over the limits before the parser sees it.
-    builder.max_buf_size(2 * HEAD_BYTES_MAX).max_headers(HEADERS_MAX).pipeline_flush(true);
+    // The guard keeps the time, and refuses what is over the limits before the parser sees it. Answers to pipelined
+    // requests are not gathered: whoever gathers takes an answer from upstream however slowly the client reads.
+    builder.max_buf_size(2 * HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
     // A client that has sent all it will send still waits for its answer.
     builder.half_close(true);
     let connection = builder.serve_connection(stream, answer).with_upgrades();
