@@ -29,7 +29,8 @@ pub struct Times {
     pub connect: Duration,
     /// The head of an upstream's answer, from the end of the request's inspection; 60 s.
     pub answer: Duration,
-    /// A body, in either direction, that makes no progress; 60 s.
+    /// A body, in either direction, that makes no progress; 60 s. A client's body must also bring 1 KiB in each such
+    /// time that is spent waiting for it, on the average and after the first.
     pub idle: Duration,
 }
 
@@ -79,6 +80,8 @@ pub struct Settings {
     pub times: Times,
     /// How many connections of clients may be open at once; further ones wait.
     pub connections_max: usize,
+    /// How many of them one address may have, of IPv6 one `/64`; further ones are closed. Trusted proxies have no limit.
+    pub connections_per_address: usize,
     /// The path of the active health check; `None`: no check.
     pub health_path: Option<String>,
     /// How often it is asked.
@@ -99,6 +102,7 @@ impl Settings {
             authz_path: None,
             times: Times::default(),
             connections_max: 10_000,
+            connections_per_address: 500,
             health_path: None,
             health_every: Duration::from_secs(5),
             spill_folder,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
-use crate::support::start;
+use crate::support::{Does, SOON, read_all, start, status, trust_loopback, upstream};
 
 /// An answer that no buffer on the way has room for, in bytes.
 const LARGE: usize = 128 << 20;
@@ -41,4 +42,65 @@ async fn who_does_not_read_an_answer_does_not_fill_the_memory() {
         before = now;
     }
     assert!(before < HELD_MAX, "{before} bytes were taken for a client that reads none");
+}
+
+/// Short times, so that a test need not wait long.
+const SHORT: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn who_says_nothing_over_http_2_is_let_go() {
+    /// The preface, then an empty frame of settings. Source: RFC 9113, sections 3.4 and 6.5.
+    const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], |settings| {
+        (settings.times.head, settings.times.keep_alive) = (SHORT, SHORT);
+    })
+    .await;
+    for beginning in [&b"PRI"[..], GREETING] {
+        let mut client = running.connect().await;
+        client.write_all(beginning).await.unwrap();
+        read_all(&mut client).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_not_waited_for() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], |settings| settings.times.idle = SHORT).await;
+    for (kind, expected) in [("text/plain", 408), ("image/png", 400)] {
+        let mut client = running.connect().await;
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut read, mut write) = client.into_split();
+        let dripping = tokio::spawn(async move {
+            while write.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(SHORT / 10).await;
+            }
+        });
+        let mut answer = vec![0; 12];
+        timeout(SOON, read.read_exact(&mut answer)).await.expect("it is told to go").unwrap();
+        assert_eq!(status(&String::from_utf8(answer).unwrap()), expected, "{kind}");
+        dripping.abort();
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_the_connections_and_a_trusted_proxy_more() {
+    let upstream = upstream(Does::Echo).await;
+    for is_proxy in [false, true] {
+        let running = start(&[upstream.address], |settings| {
+            settings.connections_per_address = 2;
+            if is_proxy {
+                trust_loopback(settings);
+            }
+        })
+        .await;
+        let held = (running.connect().await, running.connect().await);
+        let answer = running.connect_and_get().await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200"), is_proxy, "{answer}");
+        drop(held);
+        let freed = timeout(SOON, async { while !running.connect_and_get().await.starts_with("HTTP/1.1 200") {} });
+        freed.await.expect("a connection that ended makes room");
+    }
 }

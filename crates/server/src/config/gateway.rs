@@ -78,6 +78,8 @@ impl Raw {
             authz_path,
             times: self.gateway_times()?,
             connections_max: self.get("gateway.connections", |it| it.parse().ok().filter(|it| 0 < *it))?,
+            connections_per_address: self
+                .get("gateway.connections_per_address", |it| it.parse().ok().filter(|it| 0 < *it))?,
             health_path: path("gateway.health_path")?,
             health_every: self.get("gateway.health_every", |it| units::duration(it).filter(|it| !it.is_zero()))?,
             spill_bytes_max: self.get("gateway.spill", units::size)?,

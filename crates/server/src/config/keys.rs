@@ -176,8 +176,19 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.keep_alive", Kind::Duration, "60s", "how long a connection may wait for its next request"),
     key("gateway.connect_timeout", Kind::Duration, "5s", "how long a connection to an upstream may take"),
     key("gateway.answer_timeout", Kind::Duration, "60s", "how long an upstream may take to begin its answer"),
-    key("gateway.idle_timeout", Kind::Duration, "60s", "how long a body may make no progress, in either direction"),
+    key(
+        "gateway.idle_timeout",
+        Kind::Duration,
+        "60s",
+        "how long a body may make no progress, in either direction; a client's must bring 1 KiB in it",
+    ),
     key("gateway.connections", Kind::Count, "10000", "how many connections may be open at once; further ones wait"),
+    key(
+        "gateway.connections_per_address",
+        Kind::Count,
+        "500",
+        "how many of them one address may have, of IPv6 one /64; further ones are closed; trusted proxies have no limit",
+    ),
     key("gateway.spill", Kind::Size, "256MiB", "how many events may wait on disk while the log takes none"),
     key(
         "outbound.allow",
