@@ -16,6 +16,7 @@ use crate::answer::{Plain, REQUEST_ID};
 use crate::authz;
 use crate::body::{Outgoing, PrefixError, Progress, RequestBody};
 use crate::client::{client_of, is_trusted};
+use crate::doubt::doubt;
 use crate::forward::{Exchange, exchange};
 use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
@@ -97,6 +98,9 @@ impl Gateway {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             case.record.action = Action::Refuse;
             return case.end(Plain::NOT_ALLOWED);
+        }
+        if let Some(check) = doubt(&request) {
+            return case.end_doubtful(check);
         }
         let is_proxied = is_trusted(&self.settings.trusted, origin.peer);
         if is_proxied && self.settings.authz_path.as_deref() == Some(request.uri().path()) {
@@ -190,7 +194,14 @@ impl Case {
         self.record.refusal = Some(refusal.check);
         self.record.action = Action::Refuse;
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-        self.end(Plain::new(status, "This request cannot be read without doubt."))
+        self.end(Plain { status, ..Plain::DOUBTFUL })
+    }
+
+    /// Ends a request that two servers could read differently.
+    fn end_doubtful(mut self, check: &'static str) -> Response<Outgoing> {
+        self.record.refusal = Some(check);
+        self.record.action = Action::Refuse;
+        self.end(Plain::DOUBTFUL)
     }
 
     /// Asks the decisions in force.
