@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use gateway::route::Mode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -102,5 +103,28 @@ async fn one_address_has_its_share_of_the_connections_and_a_trusted_proxy_more()
         drop(held);
         let freed = timeout(SOON, async { while !running.connect_and_get().await.starts_with("HTTP/1.1 200") {} });
         freed.await.expect("a connection that ended makes room");
+    }
+}
+
+#[tokio::test]
+async fn who_is_blocked_in_the_middle_of_an_upload_reads_why() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], |settings| settings.policy.routes[0].mode = Mode::Block).await;
+    let length = 700 << 10;
+    let attack = "/?q=1%27%20UNION%20SELECT%20password%20FROM%20users--%20";
+    let bad = format!("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {length}\r\nContent-Length: 1\r\n\r\n");
+    let blocked = format!("POST {attack} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {length}\r\n\r\n");
+    for (head, expected) in [(blocked, 403), (bad, 400)] {
+        let mut client = running.connect().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        // The whole body is sent before the answer is looked at, as many clients do.
+        for _ in 0..length / 1024 {
+            client.write_all(&[b'x'; 1024]).await.expect("the connection is not reset");
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        timeout(SOON, client.read_to_string(&mut answer)).await.unwrap().expect("the answer is not lost");
+        assert!(status(&answer) == expected && answer.contains("<code>"), "{answer}");
     }
 }
