@@ -270,11 +270,13 @@ impl Case {
     /// Answers another proxy that asks about a request.
     fn decide(mut self, request: Request<Incoming>) -> Response<Outgoing> {
         let (mut parts, _) = request.into_parts();
-        let Some(asked) = authz::read(&parts.headers, &parts.method, &self.record.host) else {
-            return self.end(Plain::new(StatusCode::BAD_REQUEST, "X-Original-URI or X-Forwarded-Uri is missing."));
+        let dialect = self.gateway.settings.authz_dialect;
+        let asked = match authz::read(dialect, &parts.headers, &parts.method, &self.record.host) {
+            Ok(asked) => asked,
+            Err(reason) => return self.end(Plain::new(StatusCode::BAD_REQUEST, reason)),
         };
+        authz::clean(dialect, &mut parts.headers, &asked);
         (self.record.method, self.record.target, self.record.host) = (asked.method, asked.target, asked.host);
-        authz::clean(&mut parts.headers);
         let policy = self.policy.clone();
         let path = self.record.target.split('?').next().unwrap_or_default().to_owned();
         let refused = self.judge_address().or_else(|| match policy.routes.find(&self.record.host, &path) {

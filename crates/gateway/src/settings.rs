@@ -18,6 +18,16 @@ pub enum Fail {
     Closed,
 }
 
+/// In which fields another proxy says what it asks about. Only these are read: a client can send the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthzDialect {
+    /// `X-Original-URI`, `X-Original-Method` and `Host`, which the configuration of nginx sets.
+    #[default]
+    Nginx,
+    /// `X-Forwarded-Uri`, `X-Forwarded-Method` and `X-Forwarded-Host`, which Traefik and Caddy set themselves.
+    Forwarded,
+}
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
@@ -76,6 +86,8 @@ pub struct Settings {
     pub trusted: Vec<Network>,
     /// The path under which other proxies ask for a decision; `None`: nowhere.
     pub authz_path: Option<String>,
+    /// How they say what they ask about.
+    pub authz_dialect: AuthzDialect,
     /// How long things may take.
     pub times: Times,
     /// How many connections of clients may be open at once; further ones wait.
@@ -100,6 +112,7 @@ impl Settings {
             policy: PolicySettings::default(),
             trusted: Vec::new(),
             authz_path: None,
+            authz_dialect: AuthzDialect::default(),
             times: Times::default(),
             connections_max: 10_000,
             connections_per_address: 500,

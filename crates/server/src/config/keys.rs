@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Percent,
     Mode,
     Fail,
+    Dialect,
     Routes,
     Exclusions,
 }
@@ -45,6 +46,7 @@ impl Kind {
             Self::Networks => "a list of addresses and networks, as `10.0.0.0/8`",
             Self::Mode => "`observe`, `throttle` or `block`",
             Self::Fail => "`open` or `closed`",
+            Self::Dialect => "`nginx` or `forwarded` (Traefik, Caddy)",
             Self::Routes => {
                 "tables with `upstream` and, of `host`, `path`, `mode`, `threshold` and `crs`, what applies"
             }
@@ -162,6 +164,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.crs_exclude", Kind::Exclusions, "", "rules of it that do not run, or not on a target"),
     key("gateway.fail", Kind::Fail, "open", "what is done while requests cannot be inspected or events not be kept"),
     key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
+    key("gateway.authz_dialect", Kind::Dialect, "nginx", "in which fields they say what they ask about"),
     key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),
     key("gateway.tls_cert", Kind::Path, "", "the certificate chain of the gateway, PEM; read again when it changes"),
     key("gateway.tls_key", Kind::Path, "", "its private key, PEM"),
