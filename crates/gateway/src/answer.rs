@@ -30,6 +30,7 @@ impl Plain {
         retry_after: Some(Duration::from_secs(1)),
         ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests.")
     };
+    pub(crate) const DOUBTFUL: Self = Self::new(StatusCode::BAD_REQUEST, "This request cannot be read without doubt.");
     pub(crate) const NO_ROUTE: Self = Self::new(StatusCode::NOT_FOUND, "Nothing is served under this address.");
     pub(crate) const BAD_GATEWAY: Self = Self::new(StatusCode::BAD_GATEWAY, "The site does not answer.");
     pub(crate) const TIMEOUT: Self = Self::new(StatusCode::GATEWAY_TIMEOUT, "The site did not answer in time.");

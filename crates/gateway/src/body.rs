@@ -16,6 +16,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::account::Account;
+use crate::idle::Busy;
+use crate::pace::Pace;
 
 /// An error of a body.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -68,12 +70,14 @@ impl Patience {
             timer.as_mut().reset(Instant::now() + self.time);
         }
         match timer.as_mut().poll(context) {
-            Poll::Ready(()) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the body makes no progress").into()))
-            }
+            Poll::Ready(()) => Poll::Ready(Err(late())),
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+fn late() -> BodyError {
+    io::Error::new(io::ErrorKind::TimedOut, "the body makes no progress").into()
 }
 
 /// The body of a request on its way to an upstream.
@@ -83,6 +87,7 @@ pub(crate) struct RequestBody {
     rest: Option<Incoming>,
     progress: Progress,
     patience: Patience,
+    pace: Pace,
 }
 
 impl fmt::Debug for RequestBody {
@@ -101,40 +106,46 @@ pub(crate) enum PrefixError {
 impl RequestBody {
     /// No body.
     pub(crate) fn empty() -> Self {
-        Self::new(VecDeque::new(), None, None, Duration::ZERO)
+        Self::new(VecDeque::new(), None, None, Pace::new(Duration::ZERO))
     }
 
-    fn new(first: VecDeque<Bytes>, trailers: Option<HeaderMap>, rest: Option<Incoming>, time: Duration) -> Self {
+    fn new(first: VecDeque<Bytes>, trailers: Option<HeaderMap>, rest: Option<Incoming>, pace: Pace) -> Self {
         let progress = Progress::default();
         progress.add(first.iter().map(Bytes::len).sum());
-        let body = Self { first, trailers, rest, progress, patience: Patience::new(time) };
+        let body = Self { first, trailers, rest, progress, patience: Patience::new(pace.time()), pace };
         if body.is_end_stream() {
             body.progress.finish();
         }
         body
     }
 
-    /// Reads up to `wanted` bytes of `incoming` and keeps them in front of the rest. `time` is for no progress.
+    /// Reads up to `wanted` bytes of `incoming` and keeps them in front of the rest. `time` is for no progress, and for
+    /// each KiB.
     pub(crate) async fn begin(mut incoming: Incoming, wanted: usize, time: Duration) -> Result<Self, PrefixError> {
         let (mut first, mut bytes, mut trailers) = (VecDeque::new(), 0, None);
+        let mut pace = Pace::new(time);
         while bytes < wanted && !incoming.is_end_stream() {
             let frame = std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context));
+            pace.wait();
             let frame = match tokio::time::timeout(time, frame).await {
                 Err(_) => return Err(PrefixError::Slow),
                 Ok(Some(Err(_))) => return Err(PrefixError::Broken),
-                Ok(None) => return Ok(Self::new(first, trailers, None, time)),
+                Ok(None) => return Ok(Self::new(first, trailers, None, pace)),
                 Ok(Some(Ok(frame))) => frame,
             };
             match frame.into_data() {
                 Ok(data) => {
                     bytes += data.len();
+                    if !pace.came(data.len()) {
+                        return Err(PrefixError::Slow);
+                    }
                     first.push_back(data);
                 }
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
         let rest = (!incoming.is_end_stream()).then_some(incoming);
-        Ok(Self::new(first, trailers, rest, time))
+        Ok(Self::new(first, trailers, rest, pace))
     }
 
     /// What was read of it so far, at most `wanted` bytes, in one piece.
@@ -157,7 +168,7 @@ impl RequestBody {
 
     /// The same body once more, if all of it is at hand.
     pub(crate) fn again(&self) -> Option<Self> {
-        self.is_whole().then(|| Self::new(self.first.clone(), self.trailers.clone(), None, self.patience.time))
+        self.is_whole().then(|| Self::new(self.first.clone(), self.trailers.clone(), None, self.pace))
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -176,12 +187,18 @@ impl Body for RequestBody {
             (None, Some(rest)) => {
                 let polled = Pin::new(rest).poll_frame(context);
                 let frame = match this.patience.keep(polled, context) {
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        this.pace.wait();
+                        return Poll::Pending;
+                    }
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(Ok(frame)) => frame,
                 };
                 if let Some(data) = frame.as_ref().and_then(|it| it.as_ref().ok()).and_then(Frame::data_ref) {
                     this.progress.add(data.len());
+                    if !this.pace.came(data.len()) {
+                        return Poll::Ready(Some(Err(late())));
+                    }
                 }
                 frame.map(|it| it.map_err(Into::into))
             }
@@ -214,6 +231,8 @@ impl Body for RequestBody {
 pub(crate) struct Outgoing {
     content: Content,
     account: Option<Account>,
+    /// What keeps its connection from being idle.
+    busy: Option<Busy>,
 }
 
 enum Content {
@@ -229,17 +248,27 @@ struct Streamed {
 impl Outgoing {
     /// A body that is at hand.
     pub(crate) const fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full(Some(bytes)), account: None }
+        Self { content: Content::Full(Some(bytes)), account: None, busy: None }
     }
 
     /// The body of an upstream's answer; `time` is for no progress.
     pub(crate) fn stream(incoming: Incoming, time: Duration) -> Self {
-        Self { content: Content::Stream(Box::new(Streamed { incoming, patience: Patience::new(time) })), account: None }
+        Self {
+            content: Content::Stream(Box::new(Streamed { incoming, patience: Patience::new(time) })),
+            account: None,
+            busy: None,
+        }
     }
 
     /// Gives it the account that is closed with it.
     pub(crate) fn with(mut self, account: Account) -> Self {
         self.account = Some(account);
+        self
+    }
+
+    /// Keeps its connection busy until it is sent.
+    pub(crate) fn during(mut self, busy: Busy) -> Self {
+        self.busy = Some(busy);
         self
     }
 

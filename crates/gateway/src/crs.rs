@@ -68,3 +68,44 @@ impl Verdict {
 pub(crate) fn sentence(found: &Match) -> String {
     format!("{} in {}: {}: {}", found.id, found.target, found.message, found.excerpt)
 }
+
+/// What would exclude a match, as `gateway.crs_exclude` writes it: `942100 ARGS:q`.
+///
+/// `None` when the member cannot be named there: its name has characters with a meaning, and came from whoever asked.
+pub(crate) fn exclusion(found: &Match) -> Option<String> {
+    let member = found.target.split_once(':').map_or("", |it| it.1);
+    let has_meaning = |it: char| it.is_control() || "|,!'\"\\".contains(it);
+    let is_xpath = found.target.starts_with("XML:");
+    let is_name =
+        is_xpath || (!member.starts_with(['/', '&']) && member.trim() == member && !member.contains(has_meaning));
+    is_name.then(|| format!("{} {}", found.id, found.target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(target: &str, expected: Option<&str>) {
+        let found = Match {
+            id: 942_100,
+            tags: Box::default(),
+            severity: None,
+            message: String::new(),
+            target: target.to_owned(),
+            excerpt: String::new(),
+        };
+        assert_eq!(exclusion(&found).as_deref(), expected, "{target}");
+    }
+
+    #[test]
+    fn an_exclusion_is_as_narrow_as_the_match() {
+        check("ARGS:q", Some("942100 ARGS:q"));
+        check("REQUEST_HEADERS:user-agent", Some("942100 REQUEST_HEADERS:user-agent"));
+        check("REQUEST_BODY", Some("942100 REQUEST_BODY"));
+        check("XML:/*", Some("942100 XML:/*"));
+        for target in ["ARGS:/.*/", "ARGS:a|ARGS", "ARGS:a\nattack-sqli", "ARGS:a\"", "ARGS: a"] {
+            check(target, None);
+        }
+    }
+}

@@ -20,7 +20,7 @@ const OF_ONE_HOP: [HeaderName; 6] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
-/// Fields that nobody but a trusted proxy may set: upstreams believe them.
+/// Fields that nobody but a trusted proxy may set: upstreams believe them, many of them with `_` in place of `-` too.
 const OF_PROXIES: [&str; 15] = [
     "cf-connecting-ip",
     "client-ip",
@@ -101,6 +101,7 @@ pub(crate) fn forward(headers: &mut HeaderMap, hop: &Hop<'_>, is_websocket: bool
     OF_PROXIES.iter().for_each(|it| {
         headers.remove(*it);
     });
+    remove_disguised(headers);
     let chain = chain.map_or_else(|| hop.peer.to_string(), |it| format!("{it}, {}", hop.peer));
     let own_proto = HeaderValue::from_static(if hop.is_tls { "https" } else { "http" });
     set(headers, FORWARDED_FOR, HeaderValue::from_str(&chain).ok());
@@ -113,6 +114,19 @@ pub(crate) fn forward(headers: &mut HeaderMap, hop: &Hop<'_>, is_websocket: bool
     if let Ok(id) = HeaderValue::from_str(hop.id) {
         headers.insert(REQUEST_ID, id);
     }
+}
+
+/// Takes out what some upstreams take for a field of proxies, or for the id: they read `_` as `-`.
+fn remove_disguised(headers: &mut HeaderMap) {
+    let is_disguised = |it: &str| {
+        let plain = it.replace('_', "-");
+        OF_PROXIES.contains(&&*plain) || plain == REQUEST_ID.as_str()
+    };
+    let named: Vec<HeaderName> =
+        headers.keys().filter(|it| it.as_str().contains('_') && is_disguised(it.as_str())).cloned().collect();
+    named.iter().for_each(|it| {
+        headers.remove(it);
+    });
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: Option<HeaderValue>) {
@@ -202,6 +216,17 @@ mod tests {
         check(&headers, "x-forwarded-for", Some("192.0.2.1, 10.0.0.1"));
         check(&headers, "x-forwarded-proto", Some("http"));
         check(&headers, "x-forwarded-host", Some("evil"));
+    }
+
+    #[test]
+    fn an_underscore_is_no_way_around() {
+        let names = ["x_real_ip", "x_forwarded_for", "x-forwarded_for", "x_original_url", "x_request_id", "client_ip"];
+        for name in names {
+            for is_trusted in [false, true] {
+                check(&forwarded(&[(name, "192.0.2.1")], is_trusted), name, None);
+            }
+        }
+        check(&forwarded(&[("x_own", "1")], false), "x_own", Some("1"));
     }
 
     #[test]

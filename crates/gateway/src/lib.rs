@@ -1,7 +1,7 @@
 //! The gateway: a reverse proxy that inspects each request, enforces decisions, forwards, and says what it saw.
 //!
 //! It knows neither the log nor detection: events go to a [`sink::Sink`], decisions come into [`decisions::Decisions`].
-//! The way of a request: `framing` lets it in, `service` asks decisions and inspection, `forward` sends it on,
+//! The way of a request: `framing` and `doubt` let it in, `service` asks decisions and inspection, `forward` sends it on,
 //! `account` closes when the answer has ended, `record` tells of it.
 
 mod account;
@@ -9,14 +9,18 @@ mod answer;
 mod authz;
 mod body;
 mod client;
+mod crowd;
 pub mod crs;
 pub mod decisions;
+mod doubt;
 mod forward;
 mod framing;
 pub mod gateway;
 mod headers;
+mod idle;
 pub mod inspect;
 pub mod listener;
+mod pace;
 mod policy;
 pub mod record;
 pub mod route;

@@ -14,10 +14,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::client::is_trusted;
+use crate::crowd::Crowd;
 use crate::framing::guard::{Guard, Times};
 use crate::framing::head::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::framing::link::Link;
 use crate::gateway::Gateway;
+use crate::idle::{Idle, Limits};
 use crate::service::Origin;
 
 /// How long a TLS handshake may take.
@@ -44,6 +47,7 @@ pub async fn serve(
 ) {
     let connections_max = gateway.settings.connections_max;
     let connections = Arc::new(Semaphore::new(connections_max));
+    let crowd = Crowd::default();
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -59,6 +63,13 @@ pub async fn serve(
                 continue;
             }
         };
+        let address = peer.ip().to_canonical();
+        let is_proxy = is_trusted(&gateway.settings.trusted, address);
+        let share = if is_proxy { usize::MAX } else { gateway.settings.connections_per_address };
+        let Some(member) = crowd.join(address, share) else {
+            tracing::debug!("A connection is closed: its address has as many as it may");
+            continue;
+        };
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
         let (gateway, tls, stop) = (gateway.clone(), tls.borrow().clone(), stop.clone());
@@ -67,7 +78,7 @@ pub async fn serve(
                 None => plain(gateway, stream, peer, stop).await,
                 Some(tls) => over_tls(gateway, stream, peer, &tls, stop).await,
             }
-            drop(permit);
+            drop((member, permit));
         });
     }
     drop(listener);
@@ -117,8 +128,9 @@ where
         async move { Ok::<_, Infallible>(gateway.answer(request, origin).await) }
     });
     let mut builder = http1::Builder::new();
-    // The guard keeps the time, and refuses what is over the limits before the parser sees it.
-    builder.max_buf_size(2 * HEAD_BYTES_MAX).max_headers(HEADERS_MAX).pipeline_flush(true);
+    // The guard keeps the time, and refuses what is over the limits before the parser sees it. Answers to pipelined
+    // requests are not gathered: whoever gathers takes an answer from upstream however slowly the client reads.
+    builder.max_buf_size(2 * HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
     // A client that has sent all it will send still waits for its answer.
     builder.half_close(true);
     let connection = builder.serve_connection(stream, answer).with_upgrades();
@@ -136,9 +148,14 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let origin = Origin { peer: peer.ip(), is_tls, link: None };
+    let (idle, times) = (Idle::new(), gateway.settings.times);
+    let doing = idle.clone();
     let answer = service_fn(move |request| {
-        let (gateway, origin) = (gateway.clone(), origin.clone());
-        async move { Ok::<_, Infallible>(gateway.answer(request, origin).await) }
+        let (gateway, origin, busy) = (gateway.clone(), origin.clone(), doing.begin());
+        async move {
+            let response = gateway.answer(request, origin).await;
+            Ok::<_, Infallible>(response.map(|body| body.during(busy)))
+        }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -150,12 +167,19 @@ where
         .keep_alive_interval(PING_EVERY);
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
-    tokio::select! {
+    let is_idle = tokio::select! {
         // How a connection ended is its sender's business.
         _ = connection.as_mut() => return,
-        () = stopped(stop) => connection.as_mut().graceful_shutdown(),
+        () = idle.lasts(Limits { first: times.head, next: times.keep_alive }) => true,
+        () = stopped(stop) => false,
+    };
+    connection.as_mut().graceful_shutdown();
+    if is_idle {
+        // Whoever is silent need not hear it.
+        let _ = timeout(times.head, connection).await;
+    } else {
+        let _ = connection.await;
     }
-    let _ = connection.await;
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -33,7 +33,7 @@ impl Mode {
 pub struct RouteSettings {
     /// The host, or `*.` and a domain for all hosts below it; `None` for every host.
     pub host: Option<String>,
-    /// What the path begins with, in whole segments; `/` for every path.
+    /// What the path begins with, in whole segments and in any case; `/` for every path.
     pub path: String,
     /// Where it goes: `http://HOST:PORT` or `https://HOST:PORT`, one or more.
     pub upstreams: Vec<crate::upstream::address::Address>,
@@ -101,13 +101,15 @@ fn is_host(pattern: &str, host: &str) -> bool {
 
 fn is_below(prefix: &str, path: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    // Some upstreams read paths in any case; to the others the other case is most likely nothing.
+    let is_prefix = path.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
+    is_prefix && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
 }
 
-/// The path as an upstream will understand it: decoded, without `.`, `..` and empty segments. Only for finding a
+/// The path as an upstream will understand it: decoded, without `.`, `..`, empty segments and parameters. Only for finding a
 /// route, so that nobody reaches one path under the policy of another; what is forwarded stays as it was sent.
 fn resolved(path: &str) -> Cow<'_, str> {
-    let is_plain = !path.contains('%') && !path.contains("/.") && !path.contains("//") && !path.contains('\\');
+    let is_plain = !path.contains(['%', '\\', ';']) && !path.contains("/.") && !path.contains("//");
     if is_plain {
         return Cow::Borrowed(path);
     }
@@ -115,7 +117,8 @@ fn resolved(path: &str) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(&decoded);
     let mut kept: Vec<&str> = Vec::new();
     for segment in text.split(['/', '\\']) {
-        match segment {
+        // Some upstreams leave out what follows a semicolon. Source: RFC 3986, section 3.3.
+        match segment.split(';').next().unwrap_or_default() {
             "" | "." => {}
             ".." => {
                 kept.pop();
@@ -191,9 +194,22 @@ mod tests {
 
     #[test]
     fn a_path_is_found_however_it_is_spelled() {
-        for path in ["/%61dmin", "/x/../admin", "/x/%2e%2e/admin/y", "//admin", "/./admin", "/x\\..\\admin"] {
+        for path in [
+            "/%61dmin",
+            "/x/../admin",
+            "/x/%2e%2e/admin/y",
+            "//admin",
+            "/./admin",
+            "/x\\..\\admin",
+            "/admin;a=b/x",
+            "/admin%3ba",
+            "/x/..;/admin",
+            "/;a/admin",
+            "/ADMIN/x",
+        ] {
             check("other", path, (None, "/admin"));
         }
+        check("other", "/admins", (None, "/"));
         for path in ["/adm%", "/adm%zz", "/", "*", "/%", "/%4"] {
             let routes = routes();
             assert!(path == "*" || routes.find("other", path).is_some(), "{path}");

@@ -16,6 +16,7 @@ use crate::answer::{Plain, REQUEST_ID};
 use crate::authz;
 use crate::body::{Outgoing, PrefixError, Progress, RequestBody};
 use crate::client::{client_of, is_trusted};
+use crate::doubt::doubt;
 use crate::forward::{Exchange, exchange};
 use crate::framing::link::{After, Link, REFUSED};
 use crate::gateway::{Gateway, now};
@@ -97,6 +98,9 @@ impl Gateway {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             case.record.action = Action::Refuse;
             return case.end(Plain::NOT_ALLOWED);
+        }
+        if let Some(check) = doubt(&request) {
+            return case.end_doubtful(check);
         }
         let is_proxied = is_trusted(&self.settings.trusted, origin.peer);
         if is_proxied && self.settings.authz_path.as_deref() == Some(request.uri().path()) {
@@ -190,7 +194,14 @@ impl Case {
         self.record.refusal = Some(refusal.check);
         self.record.action = Action::Refuse;
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-        self.end(Plain::new(status, "This request cannot be read without doubt."))
+        self.end(Plain { status, ..Plain::DOUBTFUL })
+    }
+
+    /// Ends a request that two servers could read differently.
+    fn end_doubtful(mut self, check: &'static str) -> Response<Outgoing> {
+        self.record.refusal = Some(check);
+        self.record.action = Action::Refuse;
+        self.end(Plain::DOUBTFUL)
     }
 
     /// Asks the decisions in force.
@@ -259,11 +270,13 @@ impl Case {
     /// Answers another proxy that asks about a request.
     fn decide(mut self, request: Request<Incoming>) -> Response<Outgoing> {
         let (mut parts, _) = request.into_parts();
-        let Some(asked) = authz::read(&parts.headers, &parts.method, &self.record.host) else {
-            return self.end(Plain::new(StatusCode::BAD_REQUEST, "X-Original-URI or X-Forwarded-Uri is missing."));
+        let dialect = self.gateway.settings.authz_dialect;
+        let asked = match authz::read(dialect, &parts.headers, &parts.method, &self.record.host) {
+            Ok(asked) => asked,
+            Err(reason) => return self.end(Plain::new(StatusCode::BAD_REQUEST, reason)),
         };
+        authz::clean(dialect, &mut parts.headers, &asked);
         (self.record.method, self.record.target, self.record.host) = (asked.method, asked.target, asked.host);
-        authz::clean(&mut parts.headers);
         let policy = self.policy.clone();
         let path = self.record.target.split('?').next().unwrap_or_default().to_owned();
         let refused = self.judge_address().or_else(|| match policy.routes.find(&self.record.host, &path) {

@@ -18,6 +18,16 @@ pub enum Fail {
     Closed,
 }
 
+/// In which fields another proxy says what it asks about. Only these are read: a client can send the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthzDialect {
+    /// `X-Original-URI`, `X-Original-Method` and `Host`, which the configuration of nginx sets.
+    #[default]
+    Nginx,
+    /// `X-Forwarded-Uri`, `X-Forwarded-Method` and `X-Forwarded-Host`, which Traefik and Caddy set themselves.
+    Forwarded,
+}
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
@@ -29,7 +39,8 @@ pub struct Times {
     pub connect: Duration,
     /// The head of an upstream's answer, from the end of the request's inspection; 60 s.
     pub answer: Duration,
-    /// A body, in either direction, that makes no progress; 60 s.
+    /// A body, in either direction, that makes no progress; 60 s. A client's body must also bring 1 KiB in each such
+    /// time that is spent waiting for it, on the average and after the first.
     pub idle: Duration,
 }
 
@@ -75,10 +86,14 @@ pub struct Settings {
     pub trusted: Vec<Network>,
     /// The path under which other proxies ask for a decision; `None`: nowhere.
     pub authz_path: Option<String>,
+    /// How they say what they ask about.
+    pub authz_dialect: AuthzDialect,
     /// How long things may take.
     pub times: Times,
     /// How many connections of clients may be open at once; further ones wait.
     pub connections_max: usize,
+    /// How many of them one address may have, of IPv6 one `/64`; further ones are closed. Trusted proxies have no limit.
+    pub connections_per_address: usize,
     /// The path of the active health check; `None`: no check.
     pub health_path: Option<String>,
     /// How often it is asked.
@@ -97,8 +112,10 @@ impl Settings {
             policy: PolicySettings::default(),
             trusted: Vec::new(),
             authz_path: None,
+            authz_dialect: AuthzDialect::default(),
             times: Times::default(),
             connections_max: 10_000,
+            connections_per_address: 500,
             health_path: None,
             health_every: Duration::from_secs(5),
             spill_folder,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::action::{Assignment, Change, Control};
 use crate::chains::Chains;
-use crate::load::Refused;
+use crate::load::{OF_SETTINGS, Refused};
 use crate::operator::Operator;
 use crate::prefilter::{Classes, Prefilter};
 use crate::rule::Rule;
@@ -50,7 +50,7 @@ pub(crate) fn assemble(mut read: Read, settings: &Settings, mut refused: Vec<Ref
     let chosen = (1..).zip(&settings.exclusions).map(|(line, it)| Update {
         exclusion: it.clone(),
         added: None,
-        at: ("exclusions".to_owned(), line),
+        at: (OF_SETTINGS.to_owned(), line),
     });
     for update in updates.into_iter().chain(chosen) {
         if let Err(reason) = apply(&update, &mut read, &mut is_removed) {

@@ -56,10 +56,13 @@ const SETUP: &[&str] = &[
     "secuploadkeepfiles",
 ];
 
+/// The file of what is refused of [`Settings::exclusions`]; its line is the number of the exclusion, from 1.
+pub const OF_SETTINGS: &str = "exclusions";
+
 /// A directive that is not in the set, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The name of the file, as it was given.
+    /// The name of the file, as it was given; [`OF_SETTINGS`] for an exclusion of the settings.
     pub file: String,
     /// The line on which the directive begins, from 1.
     pub line: u32,

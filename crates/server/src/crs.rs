@@ -37,7 +37,12 @@ pub(crate) fn load(folder: &Path, first: Option<(&str, &str)>, settings: &Settin
     let (set, refused) = load::load(&files, &data, settings);
     let (of_responses, refused): (Vec<_>, Vec<_>) =
         refused.into_iter().partition(|it| it.reason.starts_with("not evaluated: response"));
-    let told = |it: &load::Refused| format!("{}:{}: {}", it.file, it.line, it.reason);
+    let told = |it: &load::Refused| {
+        if it.file == load::OF_SETTINGS {
+            return format!("entry {} of `gateway.crs_exclude`: {}", it.line, it.reason);
+        }
+        format!("{}:{}: {}", it.file, it.line, it.reason)
+    };
     Ok(Loaded { set, refused: refused.iter().map(told).collect(), of_responses: of_responses.len() })
 }
 

@@ -118,7 +118,7 @@ fn load_crs(config: &CrsConfig) -> Result<Crs, Failure> {
         exclusions: config.exclusions.clone(),
     };
     let loaded = crs::load(&config.folder, None, &settings)?;
-    loaded.refused.iter().for_each(|it| tracing::warn!(reason = %it, "A rule of the Core Rule Set is not understood"));
+    loaded.refused.iter().for_each(|it| tracing::warn!(reason = %it, "Something of the Core Rule Set does not run"));
     tracing::info!(
         rules = loaded.set.len(),
         refused = loaded.refused.len(),

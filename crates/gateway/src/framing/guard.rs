@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::chunk::{bad, chunk_size, is_trailer};
 use super::head::{self, Framing, HEAD_BYTES_MAX, Refusal};
+use super::linger::Linger;
 use super::link::{After, Link};
 
 /// What the parser gets in place of a refused head.
@@ -84,6 +85,7 @@ pub(crate) struct Guard<S> {
     read_timer: Option<Pin<Box<Sleep>>>,
     is_writing: bool,
     write_timer: Option<Pin<Box<Sleep>>>,
+    linger: Option<Linger>,
 }
 
 impl<S> Guard<S> {
@@ -104,6 +106,7 @@ impl<S> Guard<S> {
             read_timer: None,
             is_writing: false,
             write_timer: None,
+            linger: None,
         }
     }
 
@@ -258,6 +261,11 @@ impl<S> Guard<S> {
         State::Closed
     }
 
+    /// Whether the client may be in the middle of sending what nobody will read.
+    const fn is_unread(&self) -> bool {
+        !self.is_eof && !matches!(self.state, State::Head | State::Held | State::Tunnel)
+    }
+
     /// What has come of a head that is not complete.
     fn has_part_of_head(&self) -> bool {
         self.ready < self.buffer.len()
@@ -402,7 +410,7 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
@@ -431,8 +439,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let shut = Pin::new(&mut this.stream).poll_shutdown(context);
-        this.watch(shut, context)
+        if this.linger.is_none() {
+            let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+            match this.watch(shut, context) {
+                Poll::Ready(Ok(())) if this.is_unread() => {}
+                other => return other,
+            }
+        }
+        this.linger.get_or_insert_with(Linger::new).poll(&mut this.stream, context).map(Ok)
     }
 }
 

@@ -6,4 +6,5 @@
 mod chunk;
 pub(crate) mod guard;
 pub(crate) mod head;
+mod linger;
 pub(crate) mod link;

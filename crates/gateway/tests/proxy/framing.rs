@@ -40,6 +40,15 @@ async fn ambiguous_requests_are_refused_and_never_reach_the_upstream() {
         (format!("{post}Content-Length: +44\r\n\r\n{smuggled}"), "length"),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), "host"),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), "host"),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), "host"),
+        ("GET / HTTP/1.1\r\nHost: a:80:80\r\nConnection: close\r\n\r\n".to_owned(), "host"),
+        ("GET http://x@a/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(), "host"),
+        (
+            format!(
+                "{post}Content-Type: text/plain\r\nContent-Type: a/b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
+            "type-twice",
+        ),
         ("REFUSED / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "method"),
         ("GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "target"),
     ];

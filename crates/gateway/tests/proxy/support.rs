@@ -182,6 +182,16 @@ impl Running {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n{fields}\r\n")).await
     }
 
+    /// The same as [`Self::get`], and nothing when the connection is not taken.
+    pub(crate) async fn connect_and_get(&self) -> String {
+        let mut stream = self.connect().await;
+        let request = "GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+        match stream.write_all(request.as_bytes()).await {
+            Ok(()) => read_all(&mut stream).await,
+            Err(_) => String::new(),
+        }
+    }
+
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }

@@ -64,7 +64,7 @@ pub(crate) fn enforce(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let source = match url {
         Some(url) => {
             let address = Address::parse(&url)
-                .ok_or_else(|| Failure::usage(format!("`--url` is `{url}`, and must be as `https://HOST:7070`")))?;
+                .map_err(|_| Failure::usage(format!("`--url` is `{url}`, and must be as `https://HOST:7070`")))?;
             Source::Url(Box::new(Url::new(address, key_of(key, key_file.as_deref())?, ca)?))
         }
         None => Source::Folder(config.data),

@@ -7,6 +7,7 @@ use web::query::encode;
 
 use super::alerts;
 use super::flags::Flags;
+use super::request::original_of;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::terminal;
@@ -22,6 +23,8 @@ would have hidden in the events that are kept; writes nothing without --save.
   --place PLACE    only what was found there, as in 'query argument q'; `any`: wherever it stands in the request
   --path PREFIX    this path and all below it; else the path of the request, exactly
   --save           writes it to rules.toml; a running server takes it within two seconds
+
+What the OWASP Core Rule Set found has no exception here: the lines for `crs_exclude` are printed, without a preview.
 
 ALERT: the first six digits of its id or more; what was found in its first event counts. REQUEST: the id of a request through
 the gateway, as on the page that a blocked client sees.
@@ -52,11 +55,24 @@ pub(crate) fn except(arguments: lexopt::Parser) -> Result<u8, Failure> {
         let body = json!({
             "event": event, "finding": finding, "place": place, "path_prefix": path_prefix, "reason": reason, "save": saves,
         });
-        client.call(Method::POST, "/v1/exceptions", &body.to_string())?.expect_success()
+        let kept = client.get(&format!("/v1/events/{}", encode(&event)))?.expect_success()?.json();
+        let made = client.call(Method::POST, "/v1/exceptions", &body.to_string())?;
+        Ok((made, original_of(&kept)))
     });
     client.finish();
-    let made = made?;
-    let text = if flags.is_json { format!("{}\n", String::from_utf8_lossy(&made.body)) } else { told(&made.json()) };
+    let (made, original) = made?;
+    let of_crs = crs_exclude(&original);
+    // Then there is nothing that an exception of ours could leave out.
+    let is_of_crs_alone = made.status == 409 && of_crs.is_some() && !original["http.places"].is_array();
+    let text = match (is_of_crs_alone, flags.is_json) {
+        (true, true) => format!("{}\n", json!({"crs_exclude": original["http.crs_exclude"]})),
+        (true, false) => of_crs.unwrap_or_default(),
+        (false, true) => format!("{}\n", String::from_utf8_lossy(&made.expect_success()?.body)),
+        (false, false) => {
+            let of_crs = of_crs.map(|it| format!("\n{it}")).unwrap_or_default();
+            format!("{}{of_crs}", told(&made.expect_success()?.json()))
+        }
+    };
     terminal::print(&text).map(|()| 0)
 }
 
@@ -122,9 +138,31 @@ pub(super) fn hint(id: &str, flags: &Flags) -> String {
     )
 }
 
+/// What to add to the configuration so that the Core Rule Set lets a request pass; `None` when it found nothing.
+pub(super) fn crs_exclude(original: &Value) -> Option<String> {
+    let list = original["http.crs_exclude"].as_array()?;
+    let lines = list.iter().filter_map(Value::as_str);
+    // A text of JSON is one of TOML.
+    let lines: String = lines.map(|it| format!("    {},\n", terminal::line(&Value::from(it).to_string()))).collect();
+    Some(format!(
+        "The Core Rule Set found something. If it is no attack, add what applies to [gateway] in the configuration:\n\n\
+         crs_exclude = [\n{lines}]\n\n\
+         A rule does not look there any more, on any path. --save does not write this; a running gateway takes it within two seconds.\n"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_core_rule_set_found_has_lines_for_the_configuration() {
+        let shown = crs_exclude(&json!({"http.crs_exclude": ["942100 ARGS:q", "920350 REQUEST_HEADERS:host"]}));
+        let shown = shown.expect("there is something");
+        let list = "crs_exclude = [\n    \"942100 ARGS:q\",\n    \"920350 REQUEST_HEADERS:host\",\n]\n";
+        assert!(shown.contains(list) && list.parse::<toml::Table>().is_ok(), "{shown}");
+        assert_eq!(crs_exclude(&json!({"http.findings": ["sqli"]})), None);
+    }
 
     #[test]
     fn a_proposal_says_what_else_it_would_hide_and_hides_control_characters() {

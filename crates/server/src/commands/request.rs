@@ -20,12 +20,14 @@ pub(super) fn explain(client: &Client, id: &str, flags: &Flags) -> Result<Option
         return Ok(Some(format!("{}\n", String::from_utf8_lossy(&reply.body))));
     }
     let event = reply.json();
-    let hint = original_of(&event)["http.places"].is_array().then(|| except::hint(id, flags));
-    Ok(Some(format!("{}{}", told(&event), hint.unwrap_or_default())))
+    let original = original_of(&event);
+    let hint = if original["http.places"].is_array() { except::hint(id, flags) } else { String::new() };
+    let of_crs = except::crs_exclude(&original).map(|it| format!("\n{it}")).unwrap_or_default();
+    Ok(Some(format!("{}{hint}{of_crs}", told(&event))))
 }
 
 /// What the gateway wrote beside the fields that every request has.
-fn original_of(event: &Value) -> Value {
+pub(super) fn original_of(event: &Value) -> Value {
     match &event["original"] {
         Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
         other => other.clone(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::{Fail, PolicySettings, Settings, Times};
+use gateway::settings::{AuthzDialect, Fail, PolicySettings, Settings, Times};
 use gateway::upstream::address::Address;
 use model::network::Network;
 
@@ -17,6 +17,8 @@ use crate::units;
 
 /// How many routes there may be; they are looked through one by one.
 const ROUTES_MAX: usize = 1000;
+/// How many bytes of a body may be inspected: they are held until that is done, for each request.
+const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// The gateway, complete.
 #[derive(Clone, Debug)]
@@ -53,8 +55,8 @@ impl Raw {
     pub(super) fn gateway(&self) -> Result<Option<GatewayConfig>, Failure> {
         let mode = self.get("gateway.mode", Mode::from_word)?;
         let threshold = self.get("gateway.threshold", |it| it.parse().ok().filter(|it| 0 < *it))?;
-        let mut routes = self.get("gateway.routes", |it| routes_of(it, mode, threshold))?;
-        let upstreams = self.get("gateway.upstream", |it| lines(it).map(Address::parse).collect::<Option<Vec<_>>>())?;
+        let mut routes = self.routes(mode, threshold)?;
+        let upstreams = self.upstreams()?;
         if !upstreams.is_empty() {
             routes.push(RouteSettings { host: None, path: "/".to_owned(), upstreams, mode, threshold, crs: true });
         }
@@ -66,7 +68,7 @@ impl Raw {
         let policy = PolicySettings {
             routes,
             inspects: self.get("gateway.inspect", |it| it.parse().ok())?,
-            body_bytes: self.get("gateway.inspect_body", |it| usize::try_from(units::size(it)?).ok())?,
+            body_bytes: self.body_bytes()?,
             fail: self.get("gateway.fail", |it| one_of(it, &[("open", Fail::Open), ("closed", Fail::Closed)]))?,
             crs: None,
         };
@@ -76,8 +78,13 @@ impl Raw {
             policy,
             trusted: self.get("gateway.trusted_proxies", |it| lines(it).map(Network::parse).collect())?,
             authz_path,
+            authz_dialect: self.get("gateway.authz_dialect", |it| {
+                one_of(it, &[("nginx", AuthzDialect::Nginx), ("forwarded", AuthzDialect::Forwarded)])
+            })?,
             times: self.gateway_times()?,
             connections_max: self.get("gateway.connections", |it| it.parse().ok().filter(|it| 0 < *it))?,
+            connections_per_address: self
+                .get("gateway.connections_per_address", |it| it.parse().ok().filter(|it| 0 < *it))?,
             health_path: path("gateway.health_path")?,
             health_every: self.get("gateway.health_every", |it| units::duration(it).filter(|it| !it.is_zero()))?,
             spill_bytes_max: self.get("gateway.spill", units::size)?,
@@ -94,6 +101,28 @@ impl Raw {
         let listen = self.get("gateway.listen", |it| it.parse().ok())?;
         let upstream_ca = self.optional_path("gateway.upstream_ca");
         Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings, crs }))
+    }
+
+    fn upstreams(&self) -> Result<Vec<Address>, Failure> {
+        let (text, origin) = self.text("gateway.upstream");
+        lines(text).map(|it| address_of("gateway.upstream", it, origin)).collect()
+    }
+
+    fn routes(&self, mode: Mode, threshold: u32) -> Result<Vec<RouteSettings>, Failure> {
+        let (text, origin) = self.text("gateway.routes");
+        let upstreams = text.split_whitespace().filter_map(|it| it.strip_prefix("upstream="));
+        upstreams.flat_map(|it| it.split(',')).try_for_each(|it| address_of("gateway.routes", it, origin).map(drop))?;
+        self.get("gateway.routes", |it| routes_of(it, mode, threshold))
+    }
+
+    fn body_bytes(&self) -> Result<usize, Failure> {
+        let bytes = self.get("gateway.inspect_body", |it| usize::try_from(units::size(it)?).ok())?;
+        if BODY_BYTES_MAX < bytes {
+            let (text, origin) = self.text("gateway.inspect_body");
+            let reason = "must be at most 64MiB: so much of each body is held in memory";
+            return Err(Failure::usage(format!("`gateway.inspect_body` is `{text}` ({origin}), and {reason}")));
+        }
+        Ok(bytes)
     }
 
     fn crs(&self) -> Result<Option<CrsConfig>, Failure> {
@@ -114,6 +143,12 @@ impl Raw {
             idle: time("gateway.idle_timeout")?,
         })
     }
+}
+
+/// Reads the address of an upstream that stands in the key `path`.
+fn address_of(path: &str, text: &str, origin: &str) -> Result<Address, Failure> {
+    let complaint = |reason| Failure::usage(format!("`{path}`: the upstream `{text}` ({origin}) {reason}"));
+    Address::parse(text).map_err(complaint)
 }
 
 /// A number that may be left out.
@@ -179,7 +214,9 @@ fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
         match name {
             "host" if !value.is_empty() => route.host = Some(value.to_owned()),
             "path" if value.starts_with('/') => route.path = value.to_owned(),
-            "upstream" => route.upstreams = value.split(',').map(Address::parse).collect::<Option<_>>()?,
+            "upstream" => {
+                route.upstreams = value.split(',').map(|it| Address::parse(it).ok()).collect::<Option<_>>()?
+            }
             "mode" => route.mode = Mode::from_word(value)?,
             "crs" => route.crs = value.parse().ok()?,
             "threshold" => route.threshold = value.parse().ok().filter(|it| 0 < *it)?,
@@ -261,9 +298,34 @@ mod tests {
     }
 
     #[test]
+    fn a_complaint_says_what_is_wrong_with_an_upstream() {
+        for (text, expected) in [
+            ("upstream = \"localhost:3000\"", "`localhost:3000`"),
+            ("upstream = [\"localhost:3000\"]", "needs its scheme, as `http://localhost:3000`"),
+            ("upstream = [\"http://app/base\"]", "has a path or a query"),
+            ("routes = [{ upstream = [\"app:80\"] }]", "needs its scheme"),
+        ] {
+            let error = config_of(&format!("[gateway]\n{text}")).expect_err(text);
+            assert!(error.contains(expected) && !error.contains("list of texts"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn takes_64_mib_of_a_body_and_no_byte_more() {
+        let text = |size| format!("[gateway]\nupstream = \"http://a\"\ninspect_body = \"{size}\"");
+        assert_eq!(config_of(&text("64MiB")).unwrap().unwrap().settings.policy.body_bytes, BODY_BYTES_MAX);
+        for size in ["65MiB", "5GiB"] {
+            let error = config_of(&text(size)).expect_err(size);
+            assert!(error.contains("`gateway.inspect_body`") && error.contains("at most 64MiB"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_complaint_names_the_key() {
         check_refused("upstream = [\"localhost:3000\"]", "upstream");
         check_refused("upstream = 5", "upstream");
+        check_refused("authz_dialect = \"apache\"", "authz_dialect");
+        check_refused("connections_per_address = 0", "connections_per_address");
         check_refused("mode = \"deny\"", "mode");
         check_refused("threshold = 0", "threshold");
         check_refused("fail = \"shut\"", "fail");

@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Percent,
     Mode,
     Fail,
+    Dialect,
     Routes,
     Exclusions,
     Resolver,
@@ -49,6 +50,7 @@ impl Kind {
             Self::Fail => "`open` or `closed`",
             Self::Resolver => "nothing, `system`, or the address of a resolver, as `127.0.0.1:53`",
             Self::Source => "an https address; http only on a loopback address",
+            Self::Dialect => "`nginx` or `forwarded` (Traefik, Caddy)",
             Self::Routes => {
                 "tables with `upstream` and, of `host`, `path`, `mode`, `threshold` and `crs`, what applies"
             }
@@ -178,6 +180,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.crs_exclude", Kind::Exclusions, "", "rules of it that do not run, or not on a target"),
     key("gateway.fail", Kind::Fail, "open", "what is done while requests cannot be inspected or events not be kept"),
     key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
+    key("gateway.authz_dialect", Kind::Dialect, "nginx", "in which fields they say what they ask about"),
     key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),
     key("gateway.tls_cert", Kind::Path, "", "the certificate chain of the gateway, PEM; read again when it changes"),
     key("gateway.tls_key", Kind::Path, "", "its private key, PEM"),
@@ -192,8 +195,19 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.keep_alive", Kind::Duration, "60s", "how long a connection may wait for its next request"),
     key("gateway.connect_timeout", Kind::Duration, "5s", "how long a connection to an upstream may take"),
     key("gateway.answer_timeout", Kind::Duration, "60s", "how long an upstream may take to begin its answer"),
-    key("gateway.idle_timeout", Kind::Duration, "60s", "how long a body may make no progress, in either direction"),
+    key(
+        "gateway.idle_timeout",
+        Kind::Duration,
+        "60s",
+        "how long a body may make no progress, in either direction; a client's must bring 1 KiB in it",
+    ),
     key("gateway.connections", Kind::Count, "10000", "how many connections may be open at once; further ones wait"),
+    key(
+        "gateway.connections_per_address",
+        Kind::Count,
+        "500",
+        "how many of them one address may have, of IPv6 one /64; further ones are closed; trusted proxies have no limit",
+    ),
     key("gateway.spill", Kind::Size, "256MiB", "how many events may wait on disk while the log takes none"),
     key(
         "outbound.allow",
