@@ -193,6 +193,7 @@ fn an_alert_that_nothing_follows_is_stored_after_every_failpoint() {
     let export_after = |failpoint: Option<String>| {
         let folder = new_folder();
         let start = Start::on(&folder.path().join("data"));
+        block_for_long(&start);
         if failpoint.is_some()
             && let Ok(server) = (Start { failpoint, ..start.clone() }).start()
         {
@@ -221,6 +222,7 @@ fn the_process_may_end_at_every_failpoint() {
         for visits in [1, 3] {
             let folder = new_folder();
             let start = Start::on(&folder.path().join("data"));
+            block_for_long(&start);
             let (mut senders, target) = (Sender::four(SEED), Target::default());
             let what = format!("{name}:{visits}");
             if name == AT_STOP {
@@ -240,6 +242,13 @@ fn the_process_may_end_at_every_failpoint() {
             check_same_alerts(&alerts, calm, &what);
         }
     }
+}
+
+/// The events of these tests are old, and a block counts from the last of them: so that there are decisions, it is long.
+#[cfg(debug_assertions)]
+fn block_for_long(start: &Start) {
+    fs::create_dir_all(&start.data).unwrap();
+    fs::write(start.data.join("rules.toml"), "[default]\nfor = \"3650d\"\n").unwrap();
 }
 
 /// Serves until the failpoint ends the process, be it before it serves.
