@@ -247,8 +247,8 @@ fn the_process_may_end_at_every_failpoint() {
 /// The events of these tests are old, and a block counts from the last of them: so that there are decisions, it is long.
 #[cfg(debug_assertions)]
 fn block_for_long(start: &Start) {
-    fs::create_dir_all(&start.data).unwrap();
-    fs::write(start.data.join("rules.toml"), "[default]\nfor = \"3650d\"\n").unwrap();
+    fs::create_dir_all(&start.data).expect("a folder can be made");
+    fs::write(start.data.join("rules.toml"), "[default]\nfor = \"3650d\"\n").expect("a file can be written");
 }
 
 /// Serves until the failpoint ends the process, be it before it serves.
