@@ -1,5 +1,9 @@
 //! Who sends it: tools that look for holes, and programs that do not hide.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 /// Tools that look for holes, by what they write into their user agent, in lower case.
 const SCANNERS: &[&[u8]] = &[
     b"sqlmap",
@@ -160,16 +164,27 @@ pub(crate) enum Client {
     Silent,
 }
 
+/// The names of each list, found in one pass.
+struct Names {
+    scanners: AhoCorasick,
+    crawlers: AhoCorasick,
+    programs: AhoCorasick,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    let all = |names: &[&[u8]]| AhoCorasick::new(names).expect("the names are few and short");
+    Names { scanners: all(SCANNERS), crawlers: all(CRAWLERS), programs: all(PROGRAMS) }
+});
+
 /// Reads a user agent in lower case.
 pub(crate) fn client_of(agent: &[u8]) -> Client {
-    let has = |names: &[&[u8]]| names.iter().any(|it| memchr::memmem::find(agent, it).is_some());
     if agent.trim_ascii().is_empty() || agent == b"-" {
         Client::Silent
-    } else if has(SCANNERS) {
+    } else if NAMES.scanners.is_match(agent) {
         Client::Scanner
-    } else if has(CRAWLERS) && memchr::memmem::find(agent, b"cubot").is_none() {
+    } else if NAMES.crawlers.is_match(agent) && memchr::memmem::find(agent, b"cubot").is_none() {
         Client::Crawler
-    } else if has(PROGRAMS) {
+    } else if NAMES.programs.is_match(agent) {
         Client::Program
     } else {
         Client::Browser

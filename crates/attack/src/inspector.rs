@@ -13,7 +13,7 @@ use crate::report::{Family, Finding, Place, Report, excerpt_of};
 use crate::request::Request;
 use crate::value::{Standing, ValueScratch, judge};
 
-/// How many clean header values and targets a thread remembers.
+/// How many clean header values a thread remembers, and how many clean targets.
 const CLEAN_MAX: usize = 8192;
 /// How much of a target is read.
 const TARGET_BYTES_MAX: usize = 64 << 10;
@@ -37,9 +37,11 @@ pub struct Inspector {
 #[derive(Debug, Default)]
 pub struct Scratch {
     value: ValueScratch,
-    /// Hashes of header values and targets in which nothing stood out, and who such a user agent is. The key of the hash is random, so
+    /// Hashes of header values in which nothing stood out, and who such a user agent is. The key of the hash is random, so
     /// nobody makes one that is here.
     clean: Vec<(u64, Client)>,
+    /// The same of targets: there are more of them, and they must not push out the few user agents.
+    clean_targets: Vec<u64>,
 }
 
 impl Default for Inspector {
@@ -196,13 +198,15 @@ impl Walk<'_> {
         }
         // No header has an empty name.
         let hash = self.inspector.hasher.hash_one(("", target)) | 1;
-        if self.scratch.clean.get(hash as usize % CLEAN_MAX).is_some_and(|it| it.0 == hash) {
+        let slot = hash as usize % CLEAN_MAX;
+        if self.scratch.clean_targets.get(slot) == Some(&hash) {
             return;
         }
         let before = self.report.added();
         self.target(target);
         if self.report.added() == before {
-            self.keep_clean(hash, Client::Silent);
+            self.scratch.clean_targets.resize(CLEAN_MAX, 0);
+            self.scratch.clean_targets[slot] = hash;
         }
     }
 
