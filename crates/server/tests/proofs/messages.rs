@@ -136,14 +136,13 @@ fn a_crash_between_sending_and_marking_costs_one_message_more_and_none_less() {
         server.settled_ledger();
         let counts = receiver.counts();
         let repeated: usize = counts.values().map(|it| it - 1).sum();
-        assert_eq!(
-            (counts.len(), repeated),
-            (3, usize::from(failpoint.starts_with("notify"))),
-            "{failpoint}: {counts:?}"
-        );
+        // Where the process ends elsewhere, the worker may have a message in its hands at that instant, sent or not.
+        let least = usize::from(failpoint.starts_with("notify"));
+        assert!(counts.len() == 3 && (least..=1).contains(&repeated), "{failpoint}: {counts:?}");
         let metrics = text(&server, "GET", "/metrics");
-        let line = format!("bartizan_notify_repeated_total{{destination=\"ops\"}} {repeated}\n");
-        assert!(metrics.contains(&line), "{failpoint}: {metrics}");
+        let value = metrics.split("bartizan_notify_repeated_total{destination=\"ops\"} ").nth(1);
+        let told: usize = value.and_then(|it| it.lines().next()?.parse().ok()).unwrap();
+        assert!((repeated..=1).contains(&told), "{failpoint}: {told} repeated, {counts:?}");
         server.stop();
     }
 }
