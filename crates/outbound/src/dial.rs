@@ -135,7 +135,9 @@ impl Dialer {
     /// [`DialError::Tls`].
     pub async fn encrypt<S: Stream + 'static>(&self, host: &str, stream: S) -> Result<Box<dyn Stream>, DialError> {
         let failed = |reason: String| DialError::Tls { host: host.to_owned(), reason };
-        let made = self.tls.get_or_init(|| tls::connector(self.bundle.as_deref()).map_err(|it| it.to_string()));
+        let made = self
+            .tls
+            .get_or_init(|| tls::connector(self.bundle.as_deref(), "outbound.ca", &[]).map_err(|it| it.to_string()));
         let connector = made.as_ref().map_err(|it| failed(it.clone()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|it| failed(it.to_string()))?;
         let stream = connector.connect(name, stream).await.map_err(|it| failed(it.to_string()))?;

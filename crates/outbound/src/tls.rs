@@ -1,4 +1,4 @@
-//! TLS to the outside: which certificates are believed.
+//! TLS to others: which certificates are believed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,22 +19,23 @@ const BUNDLES: [&str; 4] = [
 /// Why TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// There is no bundle of the system; one must be named.
-    #[error("the system has no list of certificate authorities; name one with `outbound.ca`")]
-    NoBundle,
+    /// There is no bundle of the system; one must be named, and this is how.
+    #[error("the system has no list of certificate authorities; name one with `{0}`")]
+    NoBundle(&'static str),
     /// The bundle cannot be read.
     #[error("the certificates in `{0}` cannot be read: {1}")]
     Unreadable(PathBuf, String),
 }
 
-/// Makes a connector that believes the authorities in `bundle`, PEM; without one, those of the system.
+/// Makes a connector that believes the authorities in `bundle`, PEM; without one, those of the system. `setting` is how a
+/// bundle is named, for complaints; `protocols` are offered to the other side (ALPN, RFC 7301), none when there are none.
 ///
 /// # Errors
 ///
 /// [`TlsError`], when there is no bundle or nothing in it can be used.
-pub fn connector(bundle: Option<&Path>) -> Result<TlsConnector, TlsError> {
+pub fn connector(bundle: Option<&Path>, setting: &'static str, protocols: &[&[u8]]) -> Result<TlsConnector, TlsError> {
     let system = || BUNDLES.iter().map(Path::new).find(|it| it.exists());
-    let path = bundle.or_else(system).ok_or(TlsError::NoBundle)?;
+    let path = bundle.or_else(system).ok_or(TlsError::NoBundle(setting))?;
     let unreadable = |reason: String| TlsError::Unreadable(path.to_owned(), reason);
     let certificates = CertificateDer::pem_file_iter(path).map_err(|it| unreadable(it.to_string()))?;
     let mut roots = RootCertStore::empty();
@@ -46,6 +47,7 @@ pub fn connector(bundle: Option<&Path>) -> Result<TlsConnector, TlsError> {
     if roots.is_empty() {
         return Err(unreadable("there is no certificate in it that can be used".to_owned()));
     }
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }

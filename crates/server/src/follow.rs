@@ -7,11 +7,11 @@ use bytes::Bytes;
 use enforcement::nftables::AGENT;
 use enforcement::nftables::wanted::Change;
 use gateway::upstream::address::Address;
-use gateway::upstream::tls::connector;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use outbound::tls::connector;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -115,7 +115,7 @@ impl Url {
         if !self.address.is_tls {
             return self.get_on(stream, path, lines).await;
         }
-        let tls = connector(self.ca.as_deref()).map_err(|it| Failure::usage(it.to_string()))?;
+        let tls = connector(self.ca.as_deref(), "--ca", &[b"http/1.1"]).map_err(|it| Failure::usage(it.to_string()))?;
         let name = ServerName::try_from(self.address.host.clone()).map_err(|it| self.failed(&it))?;
         let stream = within(tls.connect(name, stream)).await?.map_err(|it| self.failed(&it))?;
         self.get_on(stream, path, lines).await

@@ -12,7 +12,7 @@ use gateway::crs::Crs;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::sink::Sink;
-use gateway::upstream::tls::connector;
+use outbound::tls::connector;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -106,7 +106,8 @@ impl Proxy {
 /// How TLS to upstreams is spoken, where one of them wants it.
 fn connector_of(config: &GatewayConfig) -> Result<Option<TlsConnector>, Failure> {
     let needs_tls = config.settings.policy.routes.iter().flat_map(|it| &it.upstreams).any(|it| it.is_tls);
-    let tls = needs_tls.then(|| connector(config.upstream_ca.as_deref())).transpose();
+    let tls =
+        needs_tls.then(|| connector(config.upstream_ca.as_deref(), "gateway.upstream_ca", &[b"http/1.1"])).transpose();
     tls.map_err(|it| Failure::usage(it.to_string()))
 }
 

@@ -4,4 +4,3 @@ pub mod address;
 pub(crate) mod connection;
 pub(crate) mod group;
 pub(crate) mod health;
-pub mod tls;
