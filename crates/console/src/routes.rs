@@ -13,22 +13,18 @@ use crate::page::HTML;
 use crate::state::Console;
 use crate::{alert_list, anomalies, decisions, events, health, ledger, life, metrics, pages, quarantine};
 
-const fn answer(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
-    Response { status, about, media_type, schema }
-}
-
-const BAD: Response = answer(400, "A parameter cannot be used.", PROBLEM, "Problem");
-const MISSING: Response = answer(404, "There is no such thing, or it is no longer kept.", PROBLEM, "Problem");
-const SEVERAL: Response = answer(409, "More than one alert has an id that begins so.", PROBLEM, "Problem");
-const BROKEN: Response = answer(500, "What is stored cannot be read.", PROBLEM, "Problem");
-const AWAY: Response = answer(503, "What is stored cannot be read now.", PROBLEM, "Problem");
+const BAD: Response = Response::new(400, "A parameter cannot be used.", PROBLEM, "Problem");
+const MISSING: Response = Response::new(404, "There is no such thing, or it is no longer kept.", PROBLEM, "Problem");
+const SEVERAL: Response = Response::new(409, "More than one alert has an id that begins so.", PROBLEM, "Problem");
+const BROKEN: Response = Response::new(500, "What is stored cannot be read.", PROBLEM, "Problem");
+const AWAY: Response = Response::new(503, "What is stored cannot be read now.", PROBLEM, "Problem");
 // Of the routes that answer bare arrays; see docs/api.md, "Routes without a version".
-const BAD_BARE: Response = answer(400, "A parameter cannot be used.", JSON, "Failure");
-const BROKEN_BARE: Response = answer(500, "What is stored cannot be read.", JSON, "Failure");
-const AWAY_BARE: Response = answer(503, "What is stored cannot be read now.", JSON, "Failure");
+const BAD_BARE: Response = Response::new(400, "A parameter cannot be used.", JSON, "Failure");
+const BROKEN_BARE: Response = Response::new(500, "What is stored cannot be read.", JSON, "Failure");
+const AWAY_BARE: Response = Response::new(503, "What is stored cannot be read now.", JSON, "Failure");
 /// The path of the picture that browsers show beside the address.
 const FAVICON: &str = "/favicon.ico";
-const PAGE: &[Response] = &[answer(200, "The page.", HTML, "")];
+const PAGE: &[Response] = &[Response::new(200, "The page.", HTML, "")];
 
 /// All of them; see [`crate::routes`].
 pub(crate) fn all(state: &Arc<Console>) -> Vec<Route> {
@@ -63,7 +59,7 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(
                 const {
                     &[
-                        answer(200, "The alerts, 10 without a limit.", JSON, "AlertArray"),
+                        Response::new(200, "The alerts, 10 without a limit.", JSON, "AlertArray"),
                         BAD_BARE,
                         BROKEN_BARE,
                         AWAY_BARE,
@@ -75,19 +71,19 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .without_key_by(Anonymous::Read)
             .about("Scored entities, highest first; empty while nothing is scored.")
             .with_query(anomalies::PARAMETERS)
-            .answers(const { &[answer(200, "The list.", JSON, "AnomalyArray"), BAD_BARE] }),
+            .answers(const { &[Response::new(200, "The list.", JSON, "AnomalyArray"), BAD_BARE] }),
         Route::get("/v1/alerts", paged)
             .for_whom(Permission::Read)
             .about("Alerts, newest first.")
             .with_query(alert_list::PARAMETERS)
             .answers(
-                const { &[answer(200, "A page of alerts, 50 without a limit.", JSON, "AlertPage"), BAD, BROKEN, AWAY] },
+                const { &[Response::new(200, "A page of alerts, 50 without a limit.", JSON, "AlertPage"), BAD, BROKEN, AWAY] },
             ),
         Route::get("/v1/alerts/{id}", with(state, life::one))
             .for_whom(Permission::Read)
             .about("One alert with its history, by its id or the first six digits of it or more.")
             .answers(
-                const { &[answer(200, "The alert.", JSON, "AlertWithHistory"), BAD, MISSING, SEVERAL, BROKEN, AWAY] },
+                const { &[Response::new(200, "The alert.", JSON, "AlertWithHistory"), BAD, MISSING, SEVERAL, BROKEN, AWAY] },
             ),
         Route::post("/v1/alerts/{id}", with(state, life::change))
             .for_whom(Permission::Admin)
@@ -96,11 +92,11 @@ fn alert_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(
                 const {
                     &[
-                        answer(200, "The alert as it is now.", JSON, "AlertWithHistory"),
+                        Response::new(200, "The alert as it is now.", JSON, "AlertWithHistory"),
                         BAD,
                         MISSING,
                         SEVERAL,
-                        answer(422, "The change cannot be used; `errors` names the fields.", PROBLEM, "Problem"),
+                        Response::new(422, "The change cannot be used; `errors` names the fields.", PROBLEM, "Problem"),
                         BROKEN,
                         AWAY,
                     ]
@@ -117,16 +113,16 @@ fn event_routes(state: &Arc<Console>) -> Vec<Route> {
                 "Stored events, those newest in the log first. A page may be short, or empty, and still have a next.",
             )
             .with_query(events::PARAMETERS)
-            .answers(const { &[answer(200, "A page of events.", JSON, "EventPage"), BAD, BROKEN, AWAY] }),
+            .answers(const { &[Response::new(200, "A page of events.", JSON, "EventPage"), BAD, BROKEN, AWAY] }),
         Route::get("/v1/events/{id}", with(state, events::one))
             .for_whom(Permission::Read)
             .about("One event with its original; a request also as an `AnormalEvent`.")
             .with_query(const { &[events::FORM] })
-            .answers(const { &[answer(200, "The event.", JSON, "StoredEvent"), BAD, MISSING, BROKEN, AWAY] }),
+            .answers(const { &[Response::new(200, "The event.", JSON, "StoredEvent"), BAD, MISSING, BROKEN, AWAY] }),
         Route::get("/v1/ledger", with(state, ledger::get))
             .for_whom(Permission::Read)
             .about("What became of every record: `received = stored + duplicate + rejected + quarantined`.")
-            .answers(const { &[answer(200, "The ledger.", JSON, "Ledger"), BAD] }),
+            .answers(const { &[Response::new(200, "The ledger.", JSON, "Ledger"), BAD] }),
     ]
 }
 
@@ -137,17 +133,17 @@ fn quarantine_routes(state: &Arc<Console>) -> Vec<Route> {
             .about("Records that could not be read and whose sender could not be told, newest first.")
             .with_query(quarantine::PARAMETERS)
             .answers(
-                const { &[answer(200, "The records, long ones cut.", JSON, "QuarantinePage"), BAD, BROKEN, AWAY] },
+                const { &[Response::new(200, "The records, long ones cut.", JSON, "QuarantinePage"), BAD, BROKEN, AWAY] },
             ),
         Route::get("/v1/quarantine/{id}", with(state, quarantine::one))
             .for_whom(Permission::Read)
             .about("One record in quarantine, whole.")
-            .answers(const { &[answer(200, "The record.", JSON, "QuarantinedRecord"), BAD, MISSING, BROKEN, AWAY] }),
+            .answers(const { &[Response::new(200, "The record.", JSON, "QuarantinedRecord"), BAD, MISSING, BROKEN, AWAY] }),
         Route::post("/v1/quarantine/replay", with(state, quarantine::replay))
             .for_whom(Permission::Admin)
             .about("Reads records in quarantine again; those that still cannot be read stay.")
             .with_body("ReplayRequest")
-            .answers(const { &[answer(200, "What became of them.", JSON, "ReplayResult"), BAD, BROKEN, AWAY] }),
+            .answers(const { &[Response::new(200, "What became of them.", JSON, "ReplayResult"), BAD, BROKEN, AWAY] }),
     ]
 }
 
@@ -160,48 +156,44 @@ fn state_routes(state: &Arc<Console>) -> Vec<Route> {
             .answers(
                 const {
                     &[
-                        answer(200, "It works.", JSON, "Health"),
-                        answer(503, "The store, the log or detection does not work.", JSON, "Health"),
+                        Response::new(200, "It works.", JSON, "Health"),
+                        Response::new(503, "The store, the log or detection does not work.", JSON, "Health"),
                     ]
                 },
             ),
         Route::get("/healthz", health::alive)
             .for_whom(Permission::Open)
             .about("Whether the process lives.")
-            .answers(const { &[answer(200, "`ok`", TEXT, "")] }),
+            .answers(const { &[Response::new(200, "`ok`", TEXT, "")] }),
         Route::get("/readyz", with(state, health::ready))
             .for_whom(Permission::Open)
             .about("Whether requests are served.")
-            .answers(const { &[answer(200, "`ready`", TEXT, ""), answer(503, "`not ready`", TEXT, "")] }),
+            .answers(const { &[Response::new(200, "`ready`", TEXT, ""), Response::new(503, "`not ready`", TEXT, "")] }),
         Route::get("/metrics", with(state, metrics::get))
             .for_whom(Permission::Metrics)
             .without_key_by(Anonymous::Read)
             .about("The metrics, as Prometheus reads them.")
-            .answers(const { &[answer(200, "The metrics.", metrics::MEDIA_TYPE, ""), BROKEN, AWAY] }),
+            .answers(const { &[Response::new(200, "The metrics.", metrics::MEDIA_TYPE, ""), BROKEN, AWAY] }),
     ]
 }
 
 fn page_routes(state: &Arc<Console>) -> Vec<Route> {
     let mut routes = vec![
-            Route::get("/openapi.json", with(state, document))
-                .for_whom(Permission::Read)
-                .about("The description of this API (OpenAPI 3.1).")
-                .answers(
-                    const {
-                        &[
-                            answer(200, "The document.", JSON, ""),
-                            answer(503, "It is not made yet.", PROBLEM, "Problem"),
-                        ]
-                    },
-                ),
-            Route::get("/docs", pages::docs)
-                .for_whom(Permission::Read)
-                .about("The API as a page.")
-                .answers(PAGE)
-                .page(),
-            Route::get("/", pages::overview).for_whom(Permission::Read).about("The overview.").answers(PAGE).page(),
-            Route::get("/login", pages::login).for_whom(Permission::Open).about("The login page.").answers(PAGE).page(),
-        ];
+        Route::get("/openapi.json", with(state, document))
+            .for_whom(Permission::Read)
+            .about("The description of this API (OpenAPI 3.1).")
+            .answers(
+                const {
+                    &[
+                        Response::new(200, "The document.", JSON, ""),
+                        Response::new(503, "It is not made yet.", PROBLEM, "Problem"),
+                    ]
+                },
+            ),
+        Route::get("/docs", pages::docs).for_whom(Permission::Read).about("The API as a page.").answers(PAGE).page(),
+        Route::get("/", pages::overview).for_whom(Permission::Read).about("The overview.").answers(PAGE).page(),
+        Route::get("/login", pages::login).for_whom(Permission::Open).about("The login page.").answers(PAGE).page(),
+    ];
     routes.extend(assets().iter().map(|it| asset_route(it.path, it)));
     // Browsers ask for it by themselves.
     routes.extend(asset(FAVICON).map(|it| asset_route(FAVICON, it)));
@@ -211,9 +203,9 @@ fn page_routes(state: &Arc<Console>) -> Vec<Route> {
 /// What a file of a media type is answered with.
 const fn file_answers(media_type: &'static str) -> [Response; 3] {
     [
-        answer(200, "The file.", media_type, ""),
-        answer(304, "The browser has it.", "", ""),
-        answer(404, "There is no such file.", PROBLEM, "Problem"),
+        Response::new(200, "The file.", media_type, ""),
+        Response::new(304, "The browser has it.", "", ""),
+        Response::new(404, "There is no such file.", PROBLEM, "Problem"),
     ]
 }
 

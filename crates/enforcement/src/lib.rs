@@ -23,12 +23,8 @@ use web::route::{Permission, QueryParameter, Request, Response, Route};
 
 use crate::edge::Enforcement;
 
-const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
-    Response { status, about, media_type, schema }
-}
-
-const BAD: Response = response(400, "A parameter cannot be used; it is named.", PROBLEM, "Problem");
-const AWAY: Response = response(503, "The store is not available.", PROBLEM, "Problem");
+const BAD: Response = Response::new(400, "A parameter cannot be used; it is named.", PROBLEM, "Problem");
+const AWAY: Response = Response::new(503, "The store is not available.", PROBLEM, "Problem");
 
 /// The routes of the main listener; those of the listener for bouncers are [`crowdsec::routes`].
 #[must_use]
@@ -56,7 +52,7 @@ pub fn routes(edge: &Arc<Enforcement>) -> Vec<Route> {
                     ]
                 },
             )
-            .answers(const { &[response(200, "The blocks in force.", JSON, "BlockPage"), BAD] }),
+            .answers(const { &[Response::new(200, "The blocks in force.", JSON, "BlockPage"), BAD] }),
         Route::get("/v1/lists/{form}", with(lists::list))
             .for_whom(Permission::Decisions)
             .about("Returns the addresses and ranges that are banned as a list: plain, f5, juniper or mikrotik.")
@@ -72,10 +68,10 @@ pub fn routes(edge: &Arc<Enforcement>) -> Vec<Route> {
             .answers(
                 const {
                     &[
-                        response(200, "The list.", TEXT, ""),
-                        response(304, "It is as `If-None-Match` says.", "", ""),
+                        Response::new(200, "The list.", TEXT, ""),
+                        Response::new(304, "It is as `If-None-Match` says.", "", ""),
                         BAD,
-                        response(404, "There is no such form.", PROBLEM, "Problem"),
+                        Response::new(404, "There is no such form.", PROBLEM, "Problem"),
                     ]
                 },
             ),
@@ -90,18 +86,18 @@ pub fn routes(edge: &Arc<Enforcement>) -> Vec<Route> {
                     ]
                 },
             )
-            .answers(const { &[response(200, "The changes.", stream::NDJSON, ""), BAD] }),
+            .answers(const { &[Response::new(200, "The changes.", stream::NDJSON, ""), BAD] }),
         Route::get("/v1/bouncers", with(bouncers::list))
             .for_whom(Permission::Read)
             .about("Lists who pulls decisions: when, how far behind, and what they report.")
-            .answers(const { &[response(200, "The bouncers.", JSON, "BouncerPage"), BAD] }),
+            .answers(const { &[Response::new(200, "The bouncers.", JSON, "BouncerPage"), BAD] }),
         Route::new(Method::DELETE, "/v1/bouncers/{name}", with(bouncers::forget))
             .about("Forgets who pulled with the key of this name.")
             .answers(
                 const {
                     &[
-                        response(204, "They are forgotten.", "", ""),
-                        response(404, "There is none.", PROBLEM, "Problem"),
+                        Response::new(204, "They are forgotten.", "", ""),
+                        Response::new(404, "There is none.", PROBLEM, "Problem"),
                         AWAY,
                     ]
                 },

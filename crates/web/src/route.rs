@@ -138,6 +138,14 @@ pub struct Response {
     pub schema: &'static str,
 }
 
+impl Response {
+    /// What a route answers with `status`; see the fields.
+    #[must_use]
+    pub const fn new(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Self {
+        Self { status, about, media_type, schema }
+    }
+}
+
 /// A route.
 #[derive(Clone)]
 pub struct Route {

@@ -13,11 +13,11 @@ use crate::routes::with;
 use crate::state::Console;
 
 const fn answer(status: u16, about: &'static str, schema: &'static str) -> Response {
-    Response { status, about, media_type: JSON, schema }
+    Response::new(status, about, JSON, schema)
 }
 
 const fn problem(status: u16, about: &'static str) -> Response {
-    Response { status, about, media_type: PROBLEM, schema: "Problem" }
+    Response::new(status, about, PROBLEM, "Problem")
 }
 
 const BAD: Response = problem(400, "The request cannot be used.");

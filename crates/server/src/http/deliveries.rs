@@ -26,13 +26,9 @@ const PARAMETERS: &[QueryParameter] = &[
     QueryParameter { name: "limit", about: "How many at most, 1 to 1000; 100 without." },
 ];
 
-const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
-    Response { status, about, media_type, schema }
-}
-
-const FAILED: Response = response(503, "The store is not available.", PROBLEM, "Problem");
-const BAD: Response = response(400, "What is wrong is named.", PROBLEM, "Problem");
-const MISSING: Response = response(404, "There is no such destination.", PROBLEM, "Problem");
+const FAILED: Response = Response::new(503, "The store is not available.", PROBLEM, "Problem");
+const BAD: Response = Response::new(400, "What is wrong is named.", PROBLEM, "Problem");
+const MISSING: Response = Response::new(404, "There is no such destination.", PROBLEM, "Problem");
 
 /// Messages: who gets them, and what became of them.
 pub(crate) struct Deliveries {
@@ -110,19 +106,19 @@ pub(crate) fn routes(deliveries: &Arc<Deliveries>) -> Vec<Route> {
         Route::get("/v1/notify", with(list_destinations))
             .for_whom(Permission::Read)
             .about("Lists the destinations of messages, without secrets, with what became of messages to them.")
-            .answers(const { &[response(200, "The destinations.", JSON, "Destinations"), BAD, FAILED] }),
+            .answers(const { &[Response::new(200, "The destinations.", JSON, "Destinations"), BAD, FAILED] }),
         Route::post("/v1/notify/{name}/test", test)
             .about("Sends a message that tells of nothing; says the status and how long it took, nothing else.")
-            .answers(const { &[response(200, "What came of it.", JSON, "Tried"), BAD, MISSING] }),
+            .answers(const { &[Response::new(200, "What came of it.", JSON, "Tried"), BAD, MISSING] }),
         Route::get("/v1/deliveries", with(list))
             .for_whom(Permission::Read)
             .about("Lists messages that wait and dead letters, newest first.")
             .with_query(PARAMETERS)
-            .answers(const { &[response(200, "The messages.", JSON, "Deliveries"), BAD, FAILED] }),
+            .answers(const { &[Response::new(200, "The messages.", JSON, "Deliveries"), BAD, FAILED] }),
         Route::post("/v1/deliveries/replay", with(replay))
             .about("Lets dead letters wait again, with the ids that they had.")
             .with_body("DeliveryReplay")
-            .answers(const { &[response(200, "How many.", JSON, "DeliveriesReplayed"), BAD, FAILED] }),
+            .answers(const { &[Response::new(200, "How many.", JSON, "DeliveriesReplayed"), BAD, FAILED] }),
     ]
 }
 

@@ -22,17 +22,12 @@ use crate::proposal::{Asked, propose};
 use crate::ruleset::{Selection, check_rules_config};
 
 const ANSWERS: &[Response] = &[
-    Response { status: 200, about: "what it would be", media_type: JSON, schema: "ProposedException" },
-    Response { status: 201, about: "it is saved", media_type: JSON, schema: "ProposedException" },
-    Response { status: 400, about: "what is wrong is named", media_type: PROBLEM, schema: "Problem" },
-    Response { status: 404, about: "there is no such event", media_type: PROBLEM, schema: "Problem" },
-    Response {
-        status: 409,
-        about: "there is nothing to except, or no way to save it",
-        media_type: PROBLEM,
-        schema: "Problem",
-    },
-    Response { status: 503, about: "the log is not available", media_type: PROBLEM, schema: "Problem" },
+    Response::new(200, "what it would be", JSON, "ProposedException"),
+    Response::new(201, "it is saved", JSON, "ProposedException"),
+    Response::new(400, "what is wrong is named", PROBLEM, "Problem"),
+    Response::new(404, "there is no such event", PROBLEM, "Problem"),
+    Response::new(409, "there is nothing to except, or no way to save it", PROBLEM, "Problem"),
+    Response::new(503, "the log is not available", PROBLEM, "Problem"),
 ];
 
 /// What the route needs.

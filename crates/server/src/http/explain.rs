@@ -19,9 +19,9 @@ use web::route::{Permission, Request, Response, Route};
 use crate::ruleset::Shelf;
 
 const ANSWERS: &[Response] = &[
-    Response { status: 200, about: "what it rests on", media_type: JSON, schema: "DecisionExplained" },
-    Response { status: 404, about: "there is no such decision", media_type: PROBLEM, schema: "Problem" },
-    Response { status: 503, about: "the store or the log is not available", media_type: PROBLEM, schema: "Problem" },
+    Response::new(200, "what it rests on", JSON, "DecisionExplained"),
+    Response::new(404, "there is no such decision", PROBLEM, "Problem"),
+    Response::new(503, "the store or the log is not available", PROBLEM, "Problem"),
 ];
 /// How many events are shown.
 const EVENTS_SHOWN: usize = 20;

@@ -33,37 +33,37 @@ pub(crate) struct Own {
     pub(crate) bouncers: Arc<Bouncers>,
 }
 
-const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
-    Response { status, about, media_type, schema }
-}
+const FAILED: Response = Response::new(503, "the store is not available", web::answer::PROBLEM, "Problem");
+const BAD: Response = Response::new(400, "what is wrong is named", web::answer::PROBLEM, "Problem");
 
-const FAILED: Response = response(503, "the store is not available", web::answer::PROBLEM, "Problem");
-const BAD: Response = response(400, "what is wrong is named", web::answer::PROBLEM, "Problem");
-
-const LINK_ANSWERS: &[Response] =
-    &[response(303, "to the page", "", ""), response(401, "the link is used up or too old", console::page::HTML, "")];
-const LOGIN_ANSWERS: &[Response] = &[
-    response(303, "to the page", "", ""),
-    response(401, "the key is wrong", console::page::HTML, ""),
-    response(403, "from another site", web::answer::PROBLEM, "Problem"),
+const LINK_ANSWERS: &[Response] = &[
+    Response::new(303, "to the page", "", ""),
+    Response::new(401, "the link is used up or too old", console::page::HTML, ""),
 ];
-const LOGOUT_ANSWERS: &[Response] =
-    &[response(303, "to the login page", "", ""), response(403, "from another site", web::answer::PROBLEM, "Problem")];
-const MAKE_LINK_ANSWERS: &[Response] = &[response(201, "the token of the link", JSON, "LoginLink"), FAILED];
-const KEYS_ANSWERS: &[Response] = &[response(200, "the keys", JSON, "Keys"), FAILED];
+const LOGIN_ANSWERS: &[Response] = &[
+    Response::new(303, "to the page", "", ""),
+    Response::new(401, "the key is wrong", console::page::HTML, ""),
+    Response::new(403, "from another site", web::answer::PROBLEM, "Problem"),
+];
+const LOGOUT_ANSWERS: &[Response] = &[
+    Response::new(303, "to the login page", "", ""),
+    Response::new(403, "from another site", web::answer::PROBLEM, "Problem"),
+];
+const MAKE_LINK_ANSWERS: &[Response] = &[Response::new(201, "the token of the link", JSON, "LoginLink"), FAILED];
+const KEYS_ANSWERS: &[Response] = &[Response::new(200, "the keys", JSON, "Keys"), FAILED];
 const CREATE_ANSWERS: &[Response] = &[
-    response(201, "the key", JSON, "MadeKey"),
+    Response::new(201, "the key", JSON, "MadeKey"),
     BAD,
-    response(409, "there is one of that name", web::answer::PROBLEM, "Problem"),
+    Response::new(409, "there is one of that name", web::answer::PROBLEM, "Problem"),
     FAILED,
 ];
 const REVOKE_ANSWERS: &[Response] = &[
-    response(204, "it is gone", "", ""),
-    response(404, "there is none of that name", web::answer::PROBLEM, "Problem"),
+    Response::new(204, "it is gone", "", ""),
+    Response::new(404, "there is none of that name", web::answer::PROBLEM, "Problem"),
     FAILED,
 ];
 const EXPORT_ANSWERS: &[Response] =
-    &[response(200, "the alerts", NDJSON, ""), response(200, "the alerts", CSV, ""), BAD, FAILED];
+    &[Response::new(200, "the alerts", NDJSON, ""), Response::new(200, "the alerts", CSV, ""), BAD, FAILED];
 
 /// The routes.
 pub(crate) fn routes(own: &Arc<Own>) -> Vec<Route> {

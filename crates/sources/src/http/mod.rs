@@ -62,59 +62,55 @@ const INGEST_QUERY: &[QueryParameter] = &[QueryParameter {
     about: "How long a cloud event may wait for its score: `0`, `5s`, `500ms`; more than 30 s is cut to 30 s. 2 s by default.",
 }];
 
-const fn response(status: u16, about: &'static str, media_type: &'static str, schema: &'static str) -> Response {
-    Response { status, about, media_type, schema }
-}
-
-const NO_KEY: Response = response(401, "No key, or a wrong one.", PROBLEM, "Problem");
-const WRONG_SCOPE: Response = response(403, "The key may not send events.", PROBLEM, "Problem");
-const SLOW: Response = response(408, "The body did not come in time.", PROBLEM, "Problem");
-const TOO_LARGE: Response = response(413, "The body is over a limit.", PROBLEM, "Problem");
-const BAD_CODING: Response = response(415, "The Content-Encoding is not known.", PROBLEM, "Problem");
-const TOO_MANY: Response = response(429, "Too many requests; Retry-After says when to go on.", PROBLEM, "Problem");
+const NO_KEY: Response = Response::new(401, "No key, or a wrong one.", PROBLEM, "Problem");
+const WRONG_SCOPE: Response = Response::new(403, "The key may not send events.", PROBLEM, "Problem");
+const SLOW: Response = Response::new(408, "The body did not come in time.", PROBLEM, "Problem");
+const TOO_LARGE: Response = Response::new(413, "The body is over a limit.", PROBLEM, "Problem");
+const BAD_CODING: Response = Response::new(415, "The Content-Encoding is not known.", PROBLEM, "Problem");
+const TOO_MANY: Response = Response::new(429, "Too many requests; Retry-After says when to go on.", PROBLEM, "Problem");
 
 const LOGS: &[Response] = &[
-    response(200, "The log is durable.", JSON, "LogTaken"),
-    response(400, "The log is refused; `errors` names the fields.", JSON, "LogRefused"),
+    Response::new(200, "The log is durable.", JSON, "LogTaken"),
+    Response::new(400, "The log is refused; `errors` names the fields.", JSON, "LogRefused"),
     NO_KEY,
     WRONG_SCOPE,
     SLOW,
     TOO_LARGE,
     BAD_CODING,
-    response(422, "The Idempotency-Key was used with another body.", JSON, "LogRefused"),
+    Response::new(422, "The Idempotency-Key was used with another body.", JSON, "LogRefused"),
     TOO_MANY,
-    response(503, "Nothing was taken; Retry-After says when to try again.", JSON, "LogRefused"),
+    Response::new(503, "Nothing was taken; Retry-After says when to try again.", JSON, "LogRefused"),
 ];
 
 const INGEST: &[Response] = &[
-    response(202, "The event is durable.", JSON, "IngestTaken"),
-    response(400, "The cloud event, `wait` or the Idempotency-Key is refused.", JSON, "IngestRefused"),
+    Response::new(202, "The event is durable.", JSON, "IngestTaken"),
+    Response::new(400, "The cloud event, `wait` or the Idempotency-Key is refused.", JSON, "IngestRefused"),
     NO_KEY,
     WRONG_SCOPE,
     SLOW,
     TOO_LARGE,
     BAD_CODING,
-    response(
+    Response::new(
         422,
         "The event is refused, has no form that is known, or its Idempotency-Key was used with another body.",
         JSON,
         "IngestRefused",
     ),
     TOO_MANY,
-    response(503, "Nothing was taken; Retry-After says when to try again.", JSON, "IngestOverloaded"),
+    Response::new(503, "Nothing was taken; Retry-After says when to try again.", JSON, "IngestOverloaded"),
 ];
 
 const EVENTS: &[Response] = &[
-    response(202, "What is not rejected is durable.", JSON, "EventsTaken"),
-    response(400, "Nothing could be read, or every record was rejected.", PROBLEM, "EventsRefused"),
+    Response::new(202, "What is not rejected is durable.", JSON, "EventsTaken"),
+    Response::new(400, "Nothing could be read, or every record was rejected.", PROBLEM, "EventsRefused"),
     NO_KEY,
     WRONG_SCOPE,
     SLOW,
-    response(413, "The body is over a limit, or has too many records.", PROBLEM, "Problem"),
+    Response::new(413, "The body is over a limit, or has too many records.", PROBLEM, "Problem"),
     BAD_CODING,
-    response(422, "The Idempotency-Key was used with another body.", PROBLEM, "Problem"),
+    Response::new(422, "The Idempotency-Key was used with another body.", PROBLEM, "Problem"),
     TOO_MANY,
-    response(503, "Nothing was taken; Retry-After says when to try again.", PROBLEM, "Problem"),
+    Response::new(503, "Nothing was taken; Retry-After says when to try again.", PROBLEM, "Problem"),
 ];
 
 /// How long a sender should wait before it tries again, in seconds: a full disk takes longer than a full queue.
