@@ -18,7 +18,7 @@ macro_rules! suite {
     ($open:expr) => {
         mod conformance {
             use $crate::log::conformance as tests;
-            $crate::log::conformance::suite!(@each $open,
+            $crate::each_test!($open,
                 reads_on_from_the_position_asked_for
                 names_events_that_have_no_id_by_their_place
                 keeps_everything_over_a_restart
@@ -30,13 +30,6 @@ macro_rules! suite {
             );
         }
     };
-    (@each $open:expr, $($name:ident)*) => { $(
-        #[test]
-        fn $name() {
-            let folder = tempfile::tempdir().unwrap();
-            tests::$name(|| { let open: fn(&tempfile::TempDir) -> _ = $open; open(&folder) });
-        }
-    )* };
 }
 pub(crate) use suite;
 

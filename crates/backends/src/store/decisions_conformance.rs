@@ -21,7 +21,7 @@ macro_rules! suite {
     ($open:expr) => {
         mod decisions_conformance {
             use $crate::store::decisions_conformance as tests;
-            $crate::store::decisions_conformance::suite!(@each $open,
+            $crate::each_test!($open,
                 a_proposal_is_stored_with_its_new_alert_and_only_then
                 what_is_admitted_has_numbers_that_rise_over_restarts
                 a_former_leader_admits_nothing
@@ -39,13 +39,6 @@ macro_rules! suite {
             );
         }
     };
-    (@each $open:expr, $($name:ident)*) => { $(
-        #[test]
-        fn $name() {
-            let folder = tempfile::tempdir().unwrap();
-            tests::$name(|| { let open: fn(&tempfile::TempDir) -> _ = $open; open(&folder) });
-        }
-    )* };
 }
 pub(crate) use suite;
 

@@ -23,7 +23,7 @@ macro_rules! suite {
     ($open:expr) => {
         mod outbox_conformance {
             use $crate::store::outbox_conformance as tests;
-            $crate::store::outbox_conformance::suite!(@each $open,
+            $crate::each_test!($open,
                 a_message_is_posted_with_its_alert_and_once
                 an_alert_that_was_there_is_not_told_again
                 a_message_outlives_its_alert
@@ -48,13 +48,6 @@ macro_rules! suite {
             );
         }
     };
-    (@each $open:expr, $($name:ident)*) => { $(
-        #[test]
-        fn $name() {
-            let folder = tempfile::tempdir().unwrap();
-            tests::$name(|| { let open: fn(&tempfile::TempDir) -> _ = $open; open(&folder) });
-        }
-    )* };
 }
 pub(crate) use suite;
 

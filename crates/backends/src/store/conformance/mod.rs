@@ -31,7 +31,7 @@ macro_rules! suite {
     ($open:expr) => {
         mod conformance {
             use $crate::store::conformance as tests;
-            $crate::store::conformance::suite!(@each $open,
+            $crate::each_test!($open,
                 commits:
                     a_commit_stores_alerts_and_position
                     keeps_everything_over_a_restart
@@ -69,13 +69,6 @@ macro_rules! suite {
             );
         }
     };
-    (@each $open:expr, $($module:ident: $($name:ident)*;)*) => { $($(
-        #[test]
-        fn $name() {
-            let folder = tempfile::tempdir().unwrap();
-            tests::$module::$name(|| { let open: fn(&tempfile::TempDir) -> _ = $open; open(&folder) });
-        }
-    )*)* };
 }
 pub(crate) use suite;
 
