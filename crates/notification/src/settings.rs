@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use model::severity::Severity;
 use outbound::client::Client;
 use outbound::target::Target;
@@ -177,6 +178,19 @@ impl<'a> Settings<'a> {
         let target = Target::parse(url.expose()).map_err(|it| self.wrong("url", it))?;
         self.check_host("url", &target.host, client)?;
         Ok(target)
+    }
+
+    /// Reads the header `authorization`, which is a secret; none where there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is no value of a header.
+    pub fn authorization(&self) -> Result<Vec<(HeaderName, HeaderValue)>, SettingError> {
+        let Some(secret) = self.secret("authorization")? else { return Ok(Vec::new()) };
+        let mut value = HeaderValue::from_str(secret.expose())
+            .map_err(|_| self.wrong("authorization", "must be the value of a header, as `Bearer KEY`"))?;
+        value.set_sensitive(true);
+        Ok(vec![(AUTHORIZATION, value)])
     }
 
     /// Refuses an address that could never be connected to.

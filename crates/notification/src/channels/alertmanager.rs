@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use outbound::client::Client;
 use outbound::target::Target;
 use serde_json::{Value, json};
@@ -44,13 +44,7 @@ pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
     if every.is_zero() {
         return Err(settings.wrong("every", "must be above zero"));
     }
-    let mut headers = Vec::new();
-    if let Some(value) = settings.secret("authorization")? {
-        let mut value = HeaderValue::from_str(value.expose())
-            .map_err(|_| settings.wrong("authorization", "must be the value of a header, as `Bearer KEY`"))?;
-        value.set_sensitive(true);
-        headers.push((AUTHORIZATION, value));
-    }
+    let headers = settings.authorization()?;
     Ok(Arc::new(Alertmanager { target, client: client.clone(), headers, every }))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use outbound::client::Client;
 use outbound::target::Target;
 
@@ -46,13 +46,7 @@ pub(super) fn build(settings: &Settings<'_>, client: &Arc<Client>) -> Built {
     }
     let keys: Result<Vec<Key>, _> = secrets.iter().map(|it| Key::parse(it.expose())).collect();
     let keys = keys.map_err(|it| settings.wrong("secret", it))?;
-    let mut headers = Vec::new();
-    if let Some(value) = settings.secret("authorization")? {
-        let mut value = HeaderValue::from_str(value.expose())
-            .map_err(|_| settings.wrong("authorization", "must be the value of a header, as `Bearer KEY`"))?;
-        value.set_sensitive(true);
-        headers.push((AUTHORIZATION, value));
-    }
+    let headers = settings.authorization()?;
     let is_ocsf = settings.one_of("format", &[("json", false), ("ocsf", true)])?;
     let template = settings.text("template").map(Template::parse).transpose();
     let body = match template.map_err(|it| settings.wrong("template", it))? {
