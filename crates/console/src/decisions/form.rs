@@ -68,20 +68,16 @@ pub(crate) fn proposal_of(fields: &Map<String, Value>, actor: &str) -> Result<Pr
         let name: String = name.chars().take(100).collect();
         faults.push(fault(&name, format!("is not known; there are {}", FIELDS.join(", "))));
     }
-    let mut taken = |read: Result<Option<_>, Fault>| read.map_err(|it| faults.push(it)).ok().flatten();
-    let target = taken(target_of(fields).map(Some));
-    let measure = word_of(fields, "type", "ban, throttle or captcha", Measure::from_word);
-    let origin = word_of(fields, "origin", "manual or import", |it| {
-        Origin::from_word(it).filter(|it| matches!(it, Origin::Manual | Origin::Import))
-    });
-    let reason = reason_of(fields, true);
-    let lasts = lasts_of(fields);
-    let mut kept = |read: Option<Fault>| faults.extend(read);
-    let (measure, measure_fault) = split(measure);
-    let (origin, origin_fault) = split(origin);
-    let (reason, reason_fault) = split(reason);
-    let (lasts, lasts_fault) = split(lasts);
-    [measure_fault, origin_fault, reason_fault, lasts_fault].into_iter().for_each(&mut kept);
+    let target = kept(target_of(fields), &mut faults);
+    let measure = kept(word_of(fields, "type", "ban, throttle or captcha", Measure::from_word), &mut faults);
+    let origin = kept(
+        word_of(fields, "origin", "manual or import", |it| {
+            Origin::from_word(it).filter(|it| matches!(it, Origin::Manual | Origin::Import))
+        }),
+        &mut faults,
+    );
+    let reason = kept(reason_of(fields, true), &mut faults);
+    let lasts = kept(lasts_of(fields), &mut faults);
     match (target, reason) {
         (Some(target), Some(reason)) if faults.is_empty() => Ok(Proposal {
             target,
@@ -98,11 +94,9 @@ pub(crate) fn proposal_of(fields: &Map<String, Value>, actor: &str) -> Result<Pr
     }
 }
 
-fn split<T>(read: Result<T, Fault>) -> (Option<T>, Option<Fault>) {
-    match read {
-        Ok(value) => (Some(value), None),
-        Err(fault) => (None, Some(fault)),
-    }
+/// The value that was read; a fault goes to the others.
+fn kept<T>(read: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
+    read.map_err(|it| faults.push(it)).ok()
 }
 
 /// Reads whom it is about: one of `ip`, `range` and `user`.
