@@ -1,0 +1,40 @@
+# PostgreSQL: BARTIZAN_TEST_POSTGRES is the address of a database whose user may make others. Sourced by tests/with-servers.
+
+postgres_programs() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
+postgres_is_installed() { [[ -n $(postgres_programs) ]]; }
+postgres_install() { install_packages postgresql; }
+
+# initdb and postgres refuse to run as root. `exec` in the background, so that the pid is the server's own.
+as_postgres() { if [[ $EUID -eq 0 ]]; then setpriv --reuid=postgres --regid=postgres --init-groups "$@"; else "$@"; fi; }
+
+postgres_start() {
+    local programs data=$folder/postgres
+    programs=$(postgres_programs)
+    postgres_port=$(free_port)
+    mkdir -m 700 "$data"
+    echo test-only >"$data/password"
+    if [[ $EUID -eq 0 ]]; then chown -R postgres "$data"; fi
+    as_postgres "$programs/initdb" -D "$data/data" -U bartizan --pwfile="$data/password" -A scram-sha-256 -E UTF8 \
+        --locale=C --no-instructions -N >/dev/null
+    cat >>"$data/data/postgresql.conf" <<C
+listen_addresses = '127.0.0.1'
+port = $postgres_port
+unix_socket_directories = ''
+shared_buffers = 64MB
+max_connections = 200
+recovery_init_sync_method = syncfs
+C
+    (cd "$data" && if [[ $EUID -eq 0 ]]; then
+        exec setpriv --reuid=postgres --regid=postgres --init-groups "$programs/postgres" -D "$data/data"
+    else
+        exec "$programs/postgres" -D "$data/data"
+    fi) >"$data/log" 2>&1 &
+    postgres_pid=$!
+    pids+=("$postgres_pid")
+    export BARTIZAN_TEST_POSTGRES="postgres://bartizan:test-only@127.0.0.1:$postgres_port/postgres"
+}
+
+postgres_ready() {
+    wait_for postgres "$postgres_pid" "$folder/postgres/log" \
+        "$(postgres_programs)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port" -U bartizan -d postgres
+}
