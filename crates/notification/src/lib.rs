@@ -15,7 +15,6 @@ mod breaker;
 mod encoding;
 mod form;
 mod ocsf;
-mod secret;
 mod signature;
 mod template;
 mod text;

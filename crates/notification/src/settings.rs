@@ -10,7 +10,7 @@ use outbound::client::Client;
 use outbound::target::Target;
 
 use crate::route::Route;
-use crate::secret::Secret;
+use outbound::secret::Secret;
 
 /// How long the name of a destination may be.
 const NAME_CHARS_MAX: usize = 40;

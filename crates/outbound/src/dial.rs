@@ -108,6 +108,11 @@ impl Dialer {
         host.parse::<IpAddr>().is_ok_and(|it| !self.allows(host, it))
     }
 
+    /// The authorities that are believed; `None`: those of the system.
+    pub(crate) fn bundle(&self) -> Option<&std::path::Path> {
+        self.bundle.as_deref()
+    }
+
     /// Connects within `time`, with TLS if `is_tls`.
     ///
     /// # Errors
@@ -166,7 +171,7 @@ impl Dialer {
     }
 
     /// The addresses of `host` that may be connected to, at least one.
-    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
+    pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
         let unresolved = |source| DialError::Resolve { host: host.to_owned(), source };
         let found = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],

@@ -27,6 +27,14 @@ pub enum TlsError {
     Unreadable(PathBuf, String),
 }
 
+/// Reads the authorities in `bundle`, else those of the system; returns where they are and what is there.
+pub(crate) fn bundle(bundle: Option<&Path>, setting: &'static str) -> Result<(PathBuf, String), TlsError> {
+    let system = || BUNDLES.iter().map(Path::new).find(|it| it.exists());
+    let path = bundle.or_else(system).ok_or(TlsError::NoBundle(setting))?;
+    let pem = std::fs::read(path).map_err(|it| TlsError::Unreadable(path.to_owned(), it.to_string()))?;
+    Ok((path.to_owned(), String::from_utf8_lossy(&pem).into_owned()))
+}
+
 /// Makes a connector that believes the authorities in `bundle`, PEM; without one, those of the system. `setting` is how a
 /// bundle is named, for complaints; `protocols` are offered to the other side (ALPN, RFC 7301), none when there are none.
 ///
@@ -34,10 +42,9 @@ pub enum TlsError {
 ///
 /// [`TlsError`], when there is no bundle or nothing in it can be used.
 pub fn connector(bundle: Option<&Path>, setting: &'static str, protocols: &[&[u8]]) -> Result<TlsConnector, TlsError> {
-    let system = || BUNDLES.iter().map(Path::new).find(|it| it.exists());
-    let path = bundle.or_else(system).ok_or(TlsError::NoBundle(setting))?;
-    let unreadable = |reason: String| TlsError::Unreadable(path.to_owned(), reason);
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|it| unreadable(it.to_string()))?;
+    let (path, pem) = self::bundle(bundle, setting)?;
+    let unreadable = |reason: String| TlsError::Unreadable(path.clone(), reason);
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
         let certificate = certificate.map_err(|it| unreadable(it.to_string()))?;

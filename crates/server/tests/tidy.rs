@@ -20,7 +20,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("backends", false, &["model"]),
     ("pipeline", false, &["model", "sigma", "normalize", "detection", "decision", "backends"]),
     ("web", false, &["model"]),
-    ("sources", false, &["model", "normalize", "web"]),
+    ("sources", false, &["model", "normalize", "web", "outbound"]),
     ("console", false, &["model", "normalize", "decision", "backends", "pipeline", "web"]),
     ("gateway", false, &["model", "attack", "seclang", "decision"]),
     ("enforcement", false, &["model", "decision", "backends", "web"]),

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Built, Channel, Manner, Sending, Sent, post_json};
 use crate::message::{Kind, Message};
-use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::text::line;
+use outbound::secret::Secret;
 
 const URL: &str = "https://events.pagerduty.com/v2/enqueue";
 /// How long an integration key is.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Failure;
 use crate::encoding;
-use crate::secret::Secret;
+use outbound::secret::Secret;
 
 /// The longest line of a reply, in bytes. Source: RFC 5321, section 4.5.3.1.5, doubled.
 const LINE_BYTES_MAX: usize = 1024;

@@ -11,7 +11,7 @@ const SECRET_BYTES_MAX: u64 = 16 << 10;
 
 /// A secret. It does not print, and its memory is overwritten when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Zeroizing<String>);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Finds the secret that `text` is or refers to: `env:NAME`, `file:PATH`, else the text itself.
@@ -19,7 +19,7 @@ impl Secret {
     /// # Errors
     ///
     /// What cannot be found, without the value.
-    pub(crate) fn find(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub fn find(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix("env:") {
             let found = variable(name).filter(|it| !it.is_empty());
             return found.map(Self::of).ok_or_else(|| format!("names the variable `{name}`, which is not set"));
@@ -35,12 +35,15 @@ impl Secret {
         Ok(Self::of(read.trim().to_owned()))
     }
 
-    pub(crate) fn of(text: String) -> Self {
+    /// Makes a secret of a text.
+    #[must_use]
+    pub fn of(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
     /// The secret itself, for the moment of its use.
-    pub(crate) fn expose(&self) -> &str {
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }
