@@ -32,6 +32,9 @@ pub enum AmqpError {
     /// The certificates that are believed cannot be read.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// What is to be a stream is another kind of queue.
+    #[error("the queue is no stream: delete it, or choose another name")]
+    NoStream,
     /// It ended the subscription: the queue was deleted, or moved.
     #[error("the broker cancelled the subscription; the queue may have been deleted")]
     Cancelled,

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod broker;
 pub mod publisher;
+pub mod stream;
 pub mod subscription;
 
 /// The longest name of a queue, an exchange or a routing key, in bytes: what the protocol has room for.
