@@ -159,7 +159,10 @@ impl Detector {
         let mut clients = Clients::default();
         let position = match read {
             Some(read) if restore(&read.state, &mut engine, &mut clients) => read.position,
-            _ => Position(lease.position.0.saturating_sub(REPLAY_MAX).max(parts.log.start(PARTITION).0)),
+            _ => {
+                let back = parts.log.back(PARTITION, lease.position, REPLAY_MAX).map_err(DetectError::Log)?;
+                back.max(parts.log.start(PARTITION))
+            }
         };
         let now = Instant::now();
         let events = LogEvents::new(parts.log.clone(), PARTITION);

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use backends::log::broker::BrokerLog;
+use backends::log::broker::rabbitmq::RabbitStream;
 use backends::log::embedded::{EmbeddedLog, files};
 use backends::log::{Damage, Log};
+use backends::store::decisions::AuditEntry;
 use backends::store::sqlite::SqliteStore;
 use backends::store::{Key, Scope, Store};
-use model::place::PartitionId;
+use model::place::{PartitionId, Position};
 use pipeline::admitter::{Admitter, AdmitterParts};
 use pipeline::ingest::{Ingest, chain, now};
 use pipeline::ledger::{Book, Ledger, MARK_PREFIX, MARK_REFUSED};
@@ -16,6 +19,7 @@ use pipeline::progress::Progress;
 
 use crate::config::Config;
 use crate::config::decisions::DecisionsConfig;
+use crate::config::log::LogPlace;
 use crate::crawlers::Crawlers;
 use crate::failure::Failure;
 use crate::folder::Folder;
@@ -24,6 +28,8 @@ use crate::{own_addresses, terminal};
 
 /// The variable that sets the admin key.
 pub(crate) const ADMIN_KEY_VARIABLE: &str = "BARTIZAN_ADMIN_KEY";
+/// The switch that says to which log on a broker the store belongs; none for the log in the data folder.
+const SWITCH_LOG: &str = "log.tag";
 /// How long such a key must be.
 const ADMIN_KEY_CHARS_MIN: usize = 32;
 
@@ -73,10 +79,8 @@ impl Core {
         let folder = Folder::hold(path)?;
         let store = SqliteStore::open(&folder.store()).map_err(|it| unusable(path, &it))?;
         let position = store.position(PartitionId(0)).map_err(|it| unusable(path, &it))?;
-        let files = Arc::new(files::Folder::new(folder.events()));
-        let log = EmbeddedLog::open_synced(files, config.log, position).map_err(|it| unusable(path, &it))?;
+        let log = open_log(&folder, config, &store, position)?;
         tell_damage(&log.damage());
-        let log: Arc<dyn Log> = Arc::new(log);
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
         let (store, progress): (Arc<dyn Store>, _) = (Arc::new(store), Arc::<Progress>::default());
         let crawlers = Arc::<Crawlers>::default();
@@ -122,6 +126,54 @@ impl Core {
     /// Starts the thread that appends.
     pub(crate) fn start_ingest(&self) -> Result<(Arc<Ingest>, thread::JoinHandle<()>), Failure> {
         Ingest::start(self.log.clone(), self.ledger.clone()).map_err(|it| unusable(self.folder.path(), &it))
+    }
+}
+
+/// Opens the log where the configuration says that it is. The store holds a position in it, so it must be the log that the
+/// store belongs to.
+fn open_log(folder: &Folder, config: &Config, store: &dyn Store, position: Position) -> Result<Arc<dyn Log>, Failure> {
+    let failed = |it: &dyn std::error::Error| unusable(folder.path(), it);
+    let known = store.switch(SWITCH_LOG).map_err(|it| failed(&it))?;
+    let files = Arc::new(files::Folder::new(folder.events()));
+    match (&config.log_place, known) {
+        (LogPlace::Folder, None) => {
+            let log = EmbeddedLog::open_synced(files, config.log, position);
+            Ok(Arc::new(log.map_err(|it| failed(&it))?))
+        }
+        (LogPlace::Folder, Some(known)) => Err(of_another_log(&known, "in the data folder")),
+        (LogPlace::RabbitMq { broker, stream }, known) => {
+            let stream = RabbitStream::new((**broker).clone(), stream.clone());
+            let stream = stream.map_err(|it| Failure::unusable(format!("the broker of the log: {it}")))?;
+            let log = BrokerLog::open(Box::new(stream), files, config.log, now());
+            let log = log.map_err(|it| Failure::unusable(chain(&it)))?;
+            let tag = format!("{:016x}", log.tag());
+            match known {
+                Some(known) if known == tag => {}
+                None if position == Position::START => {
+                    store.set_switch(SWITCH_LOG, &tag, &begun(&tag)).map_err(|it| failed(&it))?;
+                }
+                known => return Err(of_another_log(known.as_deref().unwrap_or("in the data folder"), &tag)),
+            }
+            Ok(Arc::new(log))
+        }
+    }
+}
+
+fn of_another_log(known: &str, found: &str) -> Failure {
+    Failure::unusable(format!(
+        "the store has read the log {known}, and `log.url` leads to the log {found}: set it back, or begin with a new data \
+         folder"
+    ))
+}
+
+/// What the audit says of the log that the store belongs to from now on.
+fn begun(tag: &str) -> AuditEntry {
+    AuditEntry {
+        at: now(),
+        actor: "server".to_owned(),
+        action: "log.begin".to_owned(),
+        subject: tag.to_owned(),
+        reason: String::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use backends::log::{Log, LogError, RecordKind};
 use detection::inspection::EventInspector;
 use model::event::{EventView, TextField};
 use model::id::EventId;
-use model::place::{PartitionId, Position};
+use model::place::PartitionId;
 use serde_json::{Value, json};
 
 /// How many records of a partition are looked at, the newest: some seconds of work.
@@ -58,7 +58,7 @@ impl Walk<'_> {
         let mut inspector = EventInspector::default();
         for partition in (0..log.partitions()).map(PartitionId) {
             let (start, end) = (log.start(partition), log.end(partition));
-            let mut position = Position(start.0.max(end.0.saturating_sub(self.records_max)));
+            let mut position = start.max(log.back(partition, end, self.records_max)?);
             hidden.is_all &= position == start;
             while position < end {
                 if self.until <= Instant::now() {

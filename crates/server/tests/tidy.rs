@@ -17,7 +17,7 @@ const CRATES: &[(&str, bool, &[&str])] = &[
     ("normalize", true, &["model"]),
     ("detection", true, &["model", "sigma", "attack"]),
     ("decision", true, &["model"]),
-    ("backends", false, &["model"]),
+    ("backends", false, &["model", "outbound"]),
     ("pipeline", false, &["model", "sigma", "normalize", "detection", "decision", "backends"]),
     ("web", false, &["model"]),
     ("sources", false, &["model", "normalize", "web", "outbound"]),

@@ -66,11 +66,10 @@ fn times(log: &impl Log, from: Position) -> Vec<i64> {
 pub(crate) fn reads_on_from_the_position_asked_for<L: Log>(open: impl Fn() -> L) {
     let log = open();
     assert_eq!(times(&log, Position::START), [] as [i64; 0]);
-    append(&log, 0..3, false);
+    let first = append(&log, 0..3, false);
     append(&log, 3..5, false);
     assert_eq!(times(&log, Position::START), [0, 1, 2, 3, 4]);
-    let first = log.end(PARTITION).0 - 5;
-    assert_eq!(times(&log, Position(first + 2)), [2, 3, 4]);
+    assert_eq!(times(&log, Position(first.0 + 2)), [2, 3, 4]);
     assert_eq!(times(&log, log.end(PARTITION)), [] as [i64; 0]);
 }
 
@@ -99,10 +98,13 @@ pub(crate) fn keeps_everything_over_a_restart<L: Log>(open: impl Fn() -> L) {
         (log.tag(), log.end(PARTITION))
     };
     let log = open();
-    assert_eq!((log.tag(), log.end(PARTITION)), (tag, end));
+    assert_eq!(log.tag(), tag);
+    // A start may write a word of its own behind it.
+    assert!(end <= log.end(PARTITION));
     assert!(log.damage().is_healthy(), "{:?}", log.damage());
     assert_eq!(times(&log, Position::START), (0..3000).collect::<Vec<i64>>());
     append(&log, 3000..3001, false);
+    drop(log);
     assert_eq!(times(&open(), end), [3000]);
 }
 

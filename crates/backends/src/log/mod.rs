@@ -3,6 +3,7 @@
 //! A log has partitions; a partition is a row of records, numbered from 0 without gaps. A record is an event or one
 //! of a few kinds that must be kept in the same order and with the same durability (see [`RecordKind`]).
 
+pub mod broker;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod embedded;
@@ -300,6 +301,13 @@ pub trait Log: Send + Sync + 'static {
 
     /// Returns the position of the oldest record that is kept.
     fn start(&self, partition: PartitionId) -> Position;
+
+    /// Returns the position `records` records before `from`, or a little more; less where they are not kept any more.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`].
+    fn back(&self, partition: PartitionId, from: Position, records: u64) -> Result<Position, LogError>;
 
     /// Reads some records from `from` on; empty at the end. Goes on behind what retention removed or damage took.
     ///

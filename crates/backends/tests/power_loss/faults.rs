@@ -103,8 +103,8 @@ fn flip(image: &Image, known: &Acknowledged, name: &str, at: usize, bit: u64) ->
     flipped.get_mut(name).ok_or("no such file")?[at] ^= 1 << bit;
     let disk = Disk::of(&flipped);
     // First, before anything is mended.
-    let checked =
-        EmbeddedLog::check(&disk, model::place::Position::START).map_err(|it| format!("cannot be checked: {it}"))?;
+    let checked = EmbeddedLog::check(&disk, model::place::Position::START, false)
+        .map_err(|it| format!("cannot be checked: {it}"))?;
     let log = open(&disk).map_err(|it| format!("does not open: {it}"))?;
     let is_noticed = |it: &Damage| !it.is_healthy() || 0 < it.torn_bytes;
     let hit = hit(image, name, at);

@@ -120,6 +120,6 @@ fn a_block_of_several_frames_is_torn_without_false_alarm() {
 fn the_check_of_a_whole_log_finds_nothing() {
     let (mut dice, disk) = (Dice(3), Disk::of(&Image::new()));
     begin().work(&disk, 30, &mut dice).unwrap();
-    let damage = EmbeddedLog::check(&disk, model::place::Position::START).unwrap();
+    let damage = EmbeddedLog::check(&disk, model::place::Position::START, false).unwrap();
     assert!(damage.is_healthy() && damage.torn_bytes == 0, "{damage:?}");
 }

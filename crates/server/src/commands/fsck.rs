@@ -10,6 +10,7 @@ use pipeline::ingest::chain;
 use serde_json::json;
 
 use super::flags::Flags;
+use crate::config::log::LogPlace;
 use crate::core::Core;
 use crate::failure::{FAILED, Failure};
 use crate::folder::Folder;
@@ -45,7 +46,8 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
     // Before the log is looked at: a server that works on the folder moves both on.
     let position = store.position(PartitionId(0)).map_err(|it| Failure::unusable(chain(&it)))?;
     let events = files::Folder::new(config.data.join("events"));
-    let damage = EmbeddedLog::check(&events, position).map_err(|it| Failure::unusable(chain(&it)))?;
+    let is_copy = !matches!(config.log_place, LogPlace::Folder);
+    let damage = EmbeddedLog::check(&events, position, is_copy).map_err(|it| Failure::unusable(chain(&it)))?;
     let mut alerts = 0_u64;
     let mut count = |_: &StoredAlert| {
         alerts += 1;

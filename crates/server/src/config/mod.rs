@@ -6,6 +6,7 @@ pub(crate) mod crawlers;
 pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
+pub(crate) mod log;
 pub(crate) mod notify;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ pub(crate) struct Config {
     /// Where `rules.toml` would be when there is none yet.
     pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
+    pub(crate) log_place: log::LogPlace,
     pub(crate) keep_closed: Duration,
     pub(crate) store_warn_bytes: u64,
     pub(crate) lateness: Duration,
@@ -268,7 +270,7 @@ impl Raw {
             (None, None) => None,
             _ => return Err(Failure::usage("`tls.cert` and `tls.key` belong together; one of them is missing")),
         };
-        for path in ["log.url", "store.url", "limits.url"] {
+        for path in ["store.url", "limits.url"] {
             let (text, origin) = self.text(path);
             if !text.is_empty() {
                 // The address may hold a password.
@@ -297,7 +299,9 @@ impl Raw {
                 segment_bytes: size("log.segment")?.clamp(1 << 20, 1 << 30),
                 keep_bytes: size("log.keep_size")?,
                 keep_age: duration("log.keep_age")?,
+                is_copy: false,
             },
+            log_place: self.log_place(size("log.keep_size")?, duration("log.keep_age")?)?,
             keep_closed: duration("store.keep_closed")?,
             store_warn_bytes: size("store.warn_size")?,
             lateness: duration("detection.lateness")?,

@@ -101,10 +101,15 @@ fn what_was_acknowledged_survives_stops_under_load() {
 #[track_caller]
 fn check_disturbed(disturb: impl FnOnce(&Start, &Target)) {
     let folder = new_folder();
-    let start = Start::on(&folder.path().join("data"));
+    check_disturbed_on(&Start::on(&folder.path().join("data")), disturb);
+}
+
+/// The same for a process that is started as `start` says.
+#[track_caller]
+pub(crate) fn check_disturbed_on(start: &Start, disturb: impl FnOnce(&Start, &Target)) {
     let (mut senders, target) = (Sender::four(SEED), Target::default());
     let server = run_all(&mut senders, &target, None, || {
-        disturb(&start, &target);
+        disturb(start, &target);
         let server = start.must();
         target.moved_to(server.port);
         server

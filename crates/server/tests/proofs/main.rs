@@ -11,6 +11,7 @@ mod exceptions;
 mod gateway;
 mod hostile;
 mod kill;
+mod log_on_a_broker;
 mod messages;
 mod overload;
 mod secrets;

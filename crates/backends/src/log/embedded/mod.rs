@@ -49,12 +49,20 @@ pub struct Settings {
     pub keep_bytes: u64,
     /// Segments are removed when their last record is older than this.
     pub keep_age: Duration,
+    /// Whether it is a copy of what a broker keeps: its numbers are the broker's and have gaps, and nothing is synced,
+    /// since what is lost is read again.
+    pub is_copy: bool,
 }
 
 impl Default for Settings {
     /// 14 days or 20 GiB, whichever comes first; segments of 64 MiB.
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, keep_bytes: 20 << 30, keep_age: Duration::from_secs(14 * 86_400) }
+        Self {
+            segment_bytes: 64 << 20,
+            keep_bytes: 20 << 30,
+            keep_age: Duration::from_secs(14 * 86_400),
+            is_copy: false,
+        }
     }
 }
 
@@ -110,7 +118,7 @@ struct Active {
     salt: Salt,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(in crate::log) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What panicked while it held the lock left whole values behind: every change under it is a plain assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -142,6 +150,16 @@ impl EmbeddedLog {
     ///
     /// [`LogError::Io`] and [`LogError::Newer`].
     pub fn open_synced(files: Arc<dyn Files>, settings: Settings, synced: Position) -> Result<Self, LogError> {
+        Self::open_tagged(files, settings, synced, None)
+    }
+
+    /// The same for one that is begun with this tag, when there is none yet.
+    pub(in crate::log) fn open_tagged(
+        files: Arc<dyn Files>,
+        settings: Settings,
+        synced: Position,
+        new: Option<u64>,
+    ) -> Result<Self, LogError> {
         let mut names = files.list().map_err(io_error("list", "events"))?;
         names.sort();
         let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
@@ -162,7 +180,8 @@ impl EmbeddedLog {
             match next.and_then(|it| summary_of(files.as_ref(), first, it)) {
                 Some(sealed) => state.sealed.push(sealed),
                 None => {
-                    let opened = open_segment(files.as_ref(), &mut state, first, Bounds { limit: next, synced })?;
+                    let bounds = Bounds { limit: next, synced, has_gaps: settings.is_copy };
+                    let opened = open_segment(files.as_ref(), &mut state, first, bounds)?;
                     (tag, is_clean) = (opened.tag.or(tag), opened.is_clean);
                 }
             }
@@ -179,7 +198,7 @@ impl EmbeddedLog {
         let offset = state.active.as_ref().map(|it| it.bytes).filter(|_| is_clean && is_begun && !is_short);
         let salt = state.active.as_ref().map(|it| it.salt).unwrap_or_default();
         let log = Self {
-            tag: tag.unwrap_or_else(new_tag),
+            tag: tag.or(new).unwrap_or_else(new_tag),
             files,
             settings,
             writer: Mutex::new(Writer { framer: Framer::new(salt), frames: Vec::new(), offset }),
@@ -192,19 +211,20 @@ impl EmbeddedLog {
         Ok(log)
     }
 
-    /// Looks at every byte of the log without changing it. `synced` is as for [`Self::open_synced`].
+    /// Looks at every byte of the log without changing it. `synced` is as for [`Self::open_synced`]; in a copy of what a
+    /// broker keeps nothing is lost that is missing.
     ///
     /// # Errors
     ///
     /// [`LogError::Io`] and [`LogError::Newer`].
-    pub fn check(files: &dyn Files, synced: Position) -> Result<Damage, LogError> {
+    pub fn check(files: &dyn Files, synced: Position, is_copy: bool) -> Result<Damage, LogError> {
         let mut names = files.list().map_err(io_error("list", "events"))?;
         names.sort();
         let firsts: Vec<Sequence> = names.iter().filter_map(|it| first_of_name(it)).collect();
         let (mut damage, mut end) = (Damage::default(), 0);
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
-            let walked = walk_segment(files, first, Bounds { limit: next, synced }, |_| {})?;
+            let walked = walk_segment(files, first, Bounds { limit: next, synced, has_gaps: is_copy }, |_| {})?;
             end = walked.1.end;
             let index = files.open(&index_name_of(first)).ok();
             if index.is_some_and(|it| IndexFile::open(it).is_none_or(|it| !it.is_whole())) {
@@ -215,6 +235,7 @@ impl EmbeddedLog {
             }
             if let Some(next) = next
                 && walked.1.end < next.0
+                && !is_copy
             {
                 damage.records_lost += next.0 - walked.1.end;
                 damage.findings.push(format!(
@@ -226,7 +247,9 @@ impl EmbeddedLog {
             }
             add_damage(&mut damage, walked.1.damage);
         }
-        add_lost_tail(&mut damage, end, synced);
+        if !is_copy {
+            add_lost_tail(&mut damage, end, synced);
+        }
         Ok(damage)
     }
 }
@@ -257,7 +280,7 @@ impl Log for EmbeddedLog {
         self.tag
     }
     fn append(&self, _partition: PartitionId, block: &mut Block, now: Timestamp) -> Result<Sequence, LogError> {
-        self.write(block, now)
+        self.write(None, block, now)
     }
 
     fn end(&self, _partition: PartitionId) -> Position {
@@ -268,6 +291,14 @@ impl Log for EmbeddedLog {
         let state = locked(&self.state);
         let first = state.sealed.first().map(|it| it.first).or(state.active.as_ref().map(|it| it.first));
         Position(first.map_or(state.end, |it| it.0))
+    }
+
+    fn back(&self, _partition: PartitionId, from: Position, records: u64) -> Result<Position, LogError> {
+        if self.settings.is_copy {
+            self.count_back(from, records)
+        } else {
+            Ok(Position(from.0.saturating_sub(records)))
+        }
     }
 
     fn read(&self, _partition: PartitionId, from: Position) -> Result<ReadBlock, LogError> {

@@ -99,6 +99,24 @@ impl EmbeddedLog {
         Ok(page)
     }
 
+    /// Goes back by whole groups until `records` records are behind `from`; numbers do not tell in a log with gaps.
+    pub(super) fn count_back(&self, from: Position, records: u64) -> Result<Position, LogError> {
+        let (mut at, mut counted) = (from, 0);
+        for (place, first, _) in self.segments_newest_first() {
+            if from.0 <= first.0 {
+                continue;
+            }
+            for group in self.candidates(place, &Search::default())?.into_iter().filter(|it| it.first.0 < from.0) {
+                if records <= counted {
+                    return Ok(at);
+                }
+                counted += u64::from(group.count);
+                at = Position(group.first.0);
+            }
+        }
+        Ok(at)
+    }
+
     /// Tells the ids that may come again; see [`Log::repeatable_ids`].
     pub(super) fn each_repeatable_id(&self, max: usize, see: &mut dyn FnMut(EventId)) -> Result<(), LogError> {
         let (active, sealed) = {

@@ -118,6 +118,8 @@ pub struct Bounds {
     pub limit: Option<Sequence>,
     /// Everything before this position was synced, as whoever read it says.
     pub synced: Position,
+    /// Whether numbers may be left out without anything being lost.
+    pub has_gaps: bool,
 }
 
 /// Walks over the frames of a segment, calling `see` for each.
@@ -136,7 +138,7 @@ pub fn walk(
         if bounds.limit.is_some_and(|it| it <= frame_head.first) {
             break;
         }
-        let missing = frame_head.first.0 - found.end;
+        let missing = if bounds.has_gaps { 0 } else { frame_head.first.0 - found.end };
         let is_gap = at < start || 0 < missing;
         let is_known = bounds.limit.is_some() || frame_head.first.0 < bounds.synced.0;
         if is_gap && !is_known && frame_head.continues() && !begins_later(bytes, start, &frame_head, salt) {

@@ -127,7 +127,7 @@ fn open_synced(folder: &tempfile::TempDir, synced: u64) -> EmbeddedLog {
 }
 
 fn checked(folder: &tempfile::TempDir, synced: u64) -> Damage {
-    EmbeddedLog::check(&files::Folder::new(folder.path().to_owned()), Position(synced)).unwrap()
+    EmbeddedLog::check(&files::Folder::new(folder.path().to_owned()), Position(synced), false).unwrap()
 }
 
 /// The numbers of the events that are read from the beginning on.

@@ -25,8 +25,14 @@ const TAIL_BYTES_MAX: usize = 24 << 20;
 const GROUPS_INLINE_MAX: usize = 500;
 
 impl EmbeddedLog {
-    /// Appends a block and syncs it; see [`Log::append`](super::super::Log::append).
-    pub(super) fn write(&self, block: &mut Block, now: Timestamp) -> Result<Sequence, LogError> {
+    /// Appends a block and syncs it; see [`Log::append`](super::super::Log::append). A copy is told which number
+    /// comes next, which must not go back.
+    pub(in crate::log) fn write(
+        &self,
+        at: Option<Sequence>,
+        block: &mut Block,
+        now: Timestamp,
+    ) -> Result<Sequence, LogError> {
         let mut writer = locked(&self.writer);
         if block.is_empty() {
             return Ok(Sequence(locked(&self.state).end));
@@ -42,7 +48,7 @@ impl EmbeddedLog {
         let (file, first) = {
             let state = locked(&self.state);
             let Some(active) = &state.active else { return Err(LogError::Full(io::ErrorKind::StorageFull.into())) };
-            (active.file.clone(), Sequence(state.end))
+            (active.file.clone(), at.unwrap_or(Sequence(state.end)))
         };
         name_events(&mut block.bytes, self.tag, first);
         let parts = split(&block.bytes, block.count);
@@ -56,7 +62,7 @@ impl EmbeddedLog {
         failpoint::visit("log.before_write");
         let written = file.write_at(frames, at).and_then(|()| {
             failpoint::visit("log.before_sync");
-            file.sync()
+            if self.settings.is_copy { Ok(()) } else { file.sync() }
         });
         if let Err(error) = written {
             *offset = None;
