@@ -13,20 +13,25 @@ const SLOT_BITS: u32 = 12;
 /// How many literals are remembered as found during a search; more are found each time they occur.
 const SEEN_MAX: usize = 8192;
 
+/// Words of a table of bits.
+const WORDS: usize = 1 << (HASH_BITS - 6);
+
 /// A searcher for literals.
 #[derive(Clone, Debug)]
 pub(crate) struct Searcher {
     /// The literals in lower case.
     literals: Box<[Box<[u8]>]>,
-    /// Those that are looked for by 1, 2, 3 and 4 of their bytes.
-    tables: [Option<Table>; WINDOW_MAX],
+    /// Those of one byte, with their numbers.
+    singles: Box<[(u8, usize)]>,
+    /// Those that are looked for by 2, 3 and 4 of their bytes.
+    tables: [Table; 3],
 }
 
 /// Literals that are looked for by as many bytes.
 #[derive(Clone, Debug)]
 struct Table {
     /// A bit for each hash.
-    bits: Box<[u64]>,
+    bits: Box<[u64; WORDS]>,
     /// Where the entries of each slot begin, and one more.
     slots: Box<[u32]>,
     entries: Box<[Entry]>,
@@ -43,20 +48,29 @@ impl Searcher {
     /// Makes one for literals that are not empty; empty ones are never found.
     pub(crate) fn new(literals: &[Vec<u8>]) -> Self {
         let literals: Box<[Box<[u8]>]> = literals.iter().map(|it| it.to_ascii_lowercase().into_boxed_slice()).collect();
-        let tables = std::array::from_fn(|at| Table::new(&literals, at + 1));
-        Self { literals, tables }
+        let singles = literals.iter().enumerate().filter(|it| it.1.len() == 1).map(|it| (it.1[0], it.0)).collect();
+        Self { singles, tables: [2, 3, 4].map(|width| Table::new(&literals, width)), literals }
     }
 
     /// Calls `found` with the number of each literal that `text` holds, mostly once.
     pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(usize)) {
+        for (byte, number) in &self.singles {
+            if memchr::memchr2(*byte, byte.to_ascii_uppercase(), text).is_some() {
+                found(*number);
+            }
+        }
         let mut seen = [0_u64; SEEN_MAX / 64];
         let mut window = 0_u32;
+        let [two, three, four] = &self.tables;
         for (at, byte) in text.iter().enumerate() {
-            window = window << 8 | u32::from(byte.to_ascii_lowercase());
-            for (table, mask) in self.tables.iter().zip(MASKS) {
-                let Some(table) = table else { continue };
-                let hash = hash_of(window & mask);
-                if table.has(hash) {
+            window = window << 8 | u32::from(LOWER[usize::from(*byte)]);
+            let hashes = MASKS.map(|it| hash_of(window & it));
+            // Nearly always nothing: one branch for all three.
+            if two.bit(hashes[0]) | three.bit(hashes[1]) | four.bit(hashes[2]) == 0 {
+                continue;
+            }
+            for (table, hash) in self.tables.iter().zip(hashes) {
+                if table.bit(hash) != 0 {
                     self.compare(table, hash, &text[..=at], text, &mut seen, &mut found);
                 }
             }
@@ -93,11 +107,21 @@ impl Searcher {
 }
 
 /// The bytes of a window that count, for each width.
-const MASKS: [u32; WINDOW_MAX] = [0xff, 0xffff, 0xff_ffff, u32::MAX];
+const MASKS: [u32; 3] = [0xffff, 0xff_ffff, u32::MAX];
+
+/// Bytes in lower case.
+const LOWER: [u8; 256] = {
+    let (mut lower, mut at) = ([0; 256], 0);
+    while at < 256 {
+        lower[at] = (at as u8).to_ascii_lowercase();
+        at += 1;
+    }
+    lower
+};
 
 impl Table {
-    /// The literals whose window has `width` bytes; `None`: there are none.
-    fn new(literals: &[Box<[u8]>], width: usize) -> Option<Self> {
+    /// The literals whose window has `width` bytes.
+    fn new(literals: &[Box<[u8]>], width: usize) -> Self {
         let is_of_it = |it: &[u8]| it.len().min(WINDOW_MAX) == width;
         let mut placed: Vec<(u32, Entry)> = (0_u32..)
             .zip(literals)
@@ -110,19 +134,17 @@ impl Table {
                 (hash_of(window), Entry { literal, end })
             })
             .collect();
-        if placed.is_empty() {
-            return None;
-        }
         placed.sort_by_key(|it| slot_of(it.0));
-        let mut bits = vec![0; 1 << (HASH_BITS - 6)];
+        let mut bits = Box::new([0; WORDS]);
         placed.iter().for_each(|it| bits[it.0 as usize / 64] |= 1 << (it.0 % 64));
         let begin = |slot: u32| placed.partition_point(|it| slot_of(it.0) < slot);
         let slots = (0..=1 << SLOT_BITS).map(|it| u32::try_from(begin(it)).unwrap_or(u32::MAX)).collect();
-        Some(Self { bits: bits.into_boxed_slice(), slots, entries: placed.iter().map(|it| it.1).collect() })
+        Self { bits, slots, entries: placed.iter().map(|it| it.1).collect() }
     }
 
-    fn has(&self, hash: u32) -> bool {
-        self.bits[hash as usize / 64] & (1 << (hash % 64)) != 0
+    /// 1 where a literal has a window of this hash, else 0.
+    fn bit(&self, hash: u32) -> u64 {
+        self.bits[hash as usize / 64 % WORDS] >> (hash % 64) & 1
     }
 
     fn entries_of(&self, hash: u32) -> &[Entry] {
