@@ -1,5 +1,9 @@
 //! Attacks that hide in how a request is written, and requests that are written alike and hide nothing.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use crate::families_tests::report;
 use crate::foreign::Alphabet;
 use crate::inspector::Inspector;
@@ -402,5 +406,49 @@ fn base64_in_base64_is_undone() {
     ] {
         let report = report(&Inspector::new(), &format!("/?q={text}"), &[], b"");
         assert_eq!(report.is_attack(), is_attack, "{text}: {report:?}");
+    }
+}
+
+/// Made once: it takes some milliseconds.
+static INSPECTOR: LazyLock<Inspector> = LazyLock::new(Inspector::new);
+
+/// What bodies are made of where something may hide.
+const PIECES: &[&[u8]] = &[
+    b"--BB\r\n",
+    b"--BB--",
+    b"Content-Disposition: form-data; name=q\r\n",
+    b"Content-Transfer-Encoding: quoted-printable\r\n",
+    b"Content-Type: a; charset=utf-7\r\n",
+    b"\r\n",
+    b"+ADw-",
+    b"+2D0-",
+    b"=4",
+    b"&a=%e4",
+    b"<?xml encoding='utf-7'?>",
+    b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+    b"\x78\x9c",
+    b"\x4c\x6f\xa7\x94\x93",
+    b"' or 1=1-- ",
+];
+
+proptest! {
+    /// Whatever a body is and says that it is, it is read to its end or left.
+    #[test]
+    fn no_body_and_no_type_is_a_panic(
+        kind in "(multipart/form-data|text/xml|application/json|application/x-www-form-urlencoded)(; ?(boundary|charset|boundary\\*|boundary\\*0\\*|boundary\\*1)=(\"|)(BB|ibm037|utf-7|utf-8''%42B|%|'|)){0,3}",
+        coding in "(gzip|deflate|br|identity|, ?){0,3}",
+        pieces in prop::collection::vec(
+            prop::sample::select(PIECES),
+            0..12,
+        ),
+        noise in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let body = [pieces.concat(), noise].concat();
+        let headers = [
+            Header { name: "content-type", value: kind.as_bytes() },
+            Header { name: "content-encoding", value: coding.as_bytes() },
+            Header { name: "authorization", value: &[b"Basic ", &body[..]].concat() },
+        ];
+        report(&INSPECTOR, &format!("/?{kind}&{kind}"), &headers, &body);
     }
 }
