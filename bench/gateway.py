@@ -11,12 +11,15 @@ import time
 
 from conduct import Failed, START_SECONDS_MAX, STOP_SECONDS_MAX, Server, bare, load, spread
 import conduct
+import peers
 
 CONNECTIONS = 32
+PEER = "nginx, libmodsecurity"
 PAGE = b"<!doctype html><title>A page</title>" + b"<p>Some text of a page.</p>" * 40
 PATH = "/shop/articles?page=2&sort=price&q=red+shoes"
 
 NGINX = """
+{module}
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -24,6 +27,7 @@ worker_processes auto;
 events {{ worker_connections 1024; }}
 http {{
     access_log {folder}/access.log;
+    {more}
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -56,13 +60,24 @@ def gateway(settings):
             subjects = {"inspection on": address_of(on), "inspection off": address_of(off)}
             if shutil.which("nginx"):
                 subjects["nginx"] = open_now.enter_context(nginx(folder, site.address))
+                rules, why = peers.rules(folder)
+                if rules:
+                    subjects[PEER] = open_now.enter_context(nginx(folder, site.address, *rules))
+                else:
+                    print(f"  not compared with nginx and libmodsecurity: {why}")
             reports = {name: [] for name in subjects}
             before, counted = on.processor(), on.metric("bartizan_gateway_requests_total")
             for _ in range(settings.runs):
                 for name, address in subjects.items():
                     reports[name].append(load("readers", to=address, path=PATH, connections=CONNECTIONS,
                                               seconds=settings.seconds))
-            return figures(reports, on, before, counted), reports
+            told = figures(reports, on, before, counted)
+            rate = spread([it["per_second"] for it in reports["inspection on"]])["median"] / 2
+            more, is_met = peers.added(address_of(on), site.address, PATH, rate)
+            told.append((f"p99 added at {rate:,.0f}/s, half of the most", more, "ms", "< 1", is_met))
+            flooded = open_now.enter_context(proxy(folder, site.address, "true", 'trusted_proxies = ["127.0.0.1"]\n'))
+            told += peers.flood(flooded, address_of(flooded), PATH, 8 * settings.seconds)
+            return told, reports
     finally:
         shutil.rmtree(folder)
 
@@ -75,6 +90,9 @@ def figures(reports, on, before, counted):
     out += [(f"{name}: p99", spread([it["p99_ms"] for it in reports[name]]), "ms", "", None) for name in rates]
     part = ratio(reports, "inspection on", "inspection off")
     out.append(("of itself with inspection off", part, "%", ">= 90", part["median"] >= 90))
+    if PEER in reports:
+        part = ratio(reports, "inspection on", PEER)
+        out.append(("of nginx with libmodsecurity and CRS", part, "%", ">= 500", part["median"] >= 500))
     if "nginx" in reports:
         part = ratio(reports, "inspection on", "nginx")
         out.append(("of nginx as a plain reverse proxy", part, "%", ">= 65", part["median"] >= 65))
@@ -99,10 +117,10 @@ def ratio(reports, name, other):
     return spread([100 * one["per_second"] / two["per_second"] for one, two in pairs])
 
 
-def proxy(folder, upstream, inspects):
-    """Starts a server with a gateway."""
+def proxy(folder, upstream, inspects, lines=""):
+    """Starts a server with a gateway; `lines` are further settings of it."""
     path = folder / f"inspect-{inspects}.toml"
-    path.write_text(f'[gateway]\nlisten = "127.0.0.1:0"\nupstream = ["http://{upstream}"]\ninspect = {inspects}\n')
+    path.write_text(f'[gateway]\nlisten = "127.0.0.1:0"\nupstream = ["http://{upstream}"]\ninspect = {inspects}\n{lines}')
     return Server("--config", str(path))
 
 
@@ -116,14 +134,14 @@ def address_of(server):
 
 
 @contextlib.contextmanager
-def nginx(folder, upstream):
+def nginx(folder, upstream, module="", more=""):
     """Runs nginx in front of the upstream; gives its address."""
-    home = made(folder / "nginx")
+    home = made(pathlib.Path(tempfile.mkdtemp(dir=folder)))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"127.0.0.1:{port}"
-    (home / "nginx.conf").write_text(NGINX.format(folder=home, upstream=upstream, address=address))
+    (home / "nginx.conf").write_text(NGINX.format(folder=home, upstream=upstream, address=address, module=module, more=more))
     process = subprocess.Popen(["nginx", "-p", str(home), "-c", str(home / "nginx.conf")],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -1,9 +1,13 @@
 //! Bodies: forms and JSON are read field by field here, what has parts by `multipart`, XML by `xml`; what is no text is not read as text.
 
 use crate::charset;
+use crate::coding;
+use crate::decode;
+use crate::foreign::Alphabet;
 use crate::inspector::{At, Walk, is_plain};
 use crate::json;
 use crate::multipart;
+use crate::report::Unread;
 use crate::request::Request;
 use crate::value::Standing;
 use crate::xml;
@@ -22,10 +26,58 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Takes a body apart.
 pub(crate) fn walk(request: &Request<'_>, walk: &mut Walk<'_>) {
     let kind = request.header("content-type").unwrap_or_default();
-    let essence = essence_of(kind);
-    let utf8 = charset::to_utf8(request.body);
-    let body = utf8.as_deref().unwrap_or(request.body);
+    let plain = coding::undo(request);
+    if plain.is_sealed {
+        walk.leave_unread(Unread::Encoding);
+    } else if plain.is_cut {
+        walk.leave_unread(Unread::Length);
+    }
+    let utf8 = charset::to_utf8(&plain.bytes);
+    let body = utf8.as_deref().unwrap_or(&plain.bytes);
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let declared = Alphabet::declared(body);
+    let alphabet = if declared == Alphabet::Common { stated_alphabet(kind) } else { declared };
+    if alphabet == Alphabet::Unknown {
+        walk.leave_unread(Unread::Charset);
+    }
+    // Servers that do not know an alphabet read on as if none were named, so both readings count.
+    let unread = *walk.unread();
+    typed(body, kind, walk);
+    if matches!(alphabet, Alphabet::Ebcdic(_) | Alphabet::Utf7) {
+        if let Some(other) = alphabet.to_utf8(body) {
+            *walk.unread() = unread;
+            typed(&other, kind, walk);
+        }
+        let query = memchr::memchr(b'?', request.target).map(|at| &request.target[at + 1..]);
+        pieces(query.unwrap_or_default(), alphabet, At::Query, walk);
+        pieces(body, alphabet, At::Body, walk);
+    }
+}
+
+/// The alphabet that a type of content names; of several the one in which more may hide.
+pub(crate) fn stated_alphabet(kind: &[u8]) -> Alphabet {
+    let charsets = multipart::parameters(kind, b";,").filter(|it| it.0.eq_ignore_ascii_case(b"charset"));
+    charsets.map(|it| Alphabet::of_name(it.1)).find(|it| *it != Alphabet::Common).unwrap_or(Alphabet::Common)
+}
+
+/// Arguments whose values are in another alphabet, each in percent-encoding.
+fn pieces<'a>(arguments: &'a [u8], alphabet: Alphabet, at: impl Fn(&'a [u8]) -> At<'a>, walk: &mut Walk<'_>) {
+    for argument in arguments.split(|it| *it == b'&') {
+        let equals = memchr::memchr(b'=', argument);
+        let (name, value) = equals.map_or((&b""[..], argument), |it| (&argument[..it], &argument[it + 1..]));
+        let mut bytes = Vec::new();
+        if !decode::percent(value, false, &mut bytes) {
+            bytes.extend_from_slice(value);
+        }
+        if let Some(text) = alphabet.to_utf8(&bytes) {
+            walk.value(at(name), &text, Standing::Field);
+        }
+    }
+}
+
+/// Reads a body as its type says.
+fn typed(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
+    let essence = essence_of(kind);
     match essence.as_slice() {
         b"application/x-www-form-urlencoded" => form_or_document(body, walk),
         it if it.starts_with(b"multipart/") => multipart::walk(body, kind, walk),
@@ -35,9 +87,11 @@ pub(crate) fn walk(request: &Request<'_>, walk: &mut Walk<'_>) {
         // A serialised object is an attack whatever it is called.
         _ if body.starts_with(b"\xac\xed\x00\x05") => walk.value(At::Body(b""), b"aced0005", Standing::Content),
         // Programs are sent to be kept, and are full of what else only attacks have.
-        it if memchr::memmem::find(it, b"script").is_some() && !begins_as_document(body) => {}
+        it if memchr::memmem::find(it, b"script").is_some() && !begins_as_document(body) => {
+            walk.leave_unread(Unread::Type);
+        }
         _ if is_text_throughout(body) => unknown(body, walk),
-        _ => {}
+        _ => walk.leave_unread(Unread::Type),
     }
 }
 
@@ -89,8 +143,13 @@ fn is_form(body: &[u8]) -> bool {
 
 /// A body as one text.
 pub(crate) fn text(body: &[u8], walk: &mut Walk<'_>) {
+    if TEXT_BYTES_MAX < body.len() {
+        walk.leave_unread(Unread::Length);
+    }
     if is_text(body) {
         walk.value(At::Body(b""), &body[..body.len().min(TEXT_BYTES_MAX)], Standing::Content);
+    } else {
+        walk.leave_unread(Unread::Type);
     }
 }
 

@@ -186,8 +186,18 @@ fn escape_at(rest: &[u8]) -> Option<(u32, usize)> {
 /// The shortest text that is taken for base64: shorter ones are words.
 const BASE64_MIN: usize = 6;
 
-/// Undoes base64 of either alphabet, with or without padding, when it gives text.
+/// Undoes base64 of either alphabet, with or without padding, when it gives text and not a word only.
 pub(crate) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
+    let begin = out.len();
+    let is_text = base64_text(input, out) && out[begin..].iter().any(|it| !it.is_ascii_alphanumeric());
+    if !is_text {
+        out.truncate(begin);
+    }
+    is_text
+}
+
+/// Undoes base64 of either alphabet, with or without padding, when it gives text.
+pub(crate) fn base64_text(input: &[u8], out: &mut Vec<u8>) -> bool {
     let trimmed = input.trim_ascii();
     let padding = trimmed.iter().rev().take(2).take_while(|it| **it == b'=').count();
     let digits = &trimmed[..trimmed.len() - padding];
@@ -213,8 +223,7 @@ pub(crate) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
             out.push(byte);
         }
     }
-    let is_text =
-        std::str::from_utf8(&out[begin..]).is_ok() && out[begin..].iter().any(|it| !it.is_ascii_alphanumeric());
+    let is_text = std::str::from_utf8(&out[begin..]).is_ok();
     if !is_text {
         out.truncate(begin);
     }

@@ -33,6 +33,24 @@ fn random_passwords_pass() {
 }
 
 #[test]
+fn random_passwords_pass_as_credentials() {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (inspector, mut state) = (Inspector::new(), 7);
+    let mut taken = 0;
+    for _ in 0..PASSWORDS {
+        let length = 12 + 3 * (next(&mut state) % 8);
+        let text: Vec<u8> = (0..length).map(|_| b'!' + (next(&mut state) % 94) as u8).collect();
+        let text = [b"user00:ab".as_slice(), &text].concat();
+        let number = |it: &[u8]| it.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let digits = text.chunks(3).map(number).flat_map(|it| [18, 12, 6, 0].map(|shift| DIGITS[it >> shift & 63]));
+        let value = [b"Basic ".to_vec(), digits.collect()].concat();
+        let headers = [Header { name: "Authorization", value: &value }];
+        taken += usize::from(report(&inspector, "/", &headers, b"").is_attack());
+    }
+    assert!(taken <= TAKEN_MAX, "{taken} taken");
+}
+
+#[test]
 fn markdown_about_commands_passes() {
     const COMMANDS: [&str; 10] = ["ls", "read", "true", "time", "cat", "grep -r", "chmod", "echo", "curl", "sort -u"];
     const LINES: [&str; 20] = [

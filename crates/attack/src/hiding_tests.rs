@@ -1,8 +1,13 @@
 //! Attacks that hide in how a request is written, and requests that are written alike and hide nothing.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use crate::families_tests::report;
+use crate::foreign::Alphabet;
 use crate::inspector::Inspector;
-use crate::report::Report;
+use crate::report::{Report, Unread};
 use crate::request::Header;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -224,4 +229,226 @@ fn commands_are_found_in_long_texts_and_scripts_pass() {
         format!("Call the script below.\n{script}\nUse `grep -r foo` to find it; then `ls -l`, and {words}.\n{words}");
     check("text/plain", page.as_bytes(), false);
     check(PARTS, part("Content-Disposition: form-data; name=\"q\"", &page).as_bytes(), false);
+}
+
+#[test]
+fn a_boundary_is_found_however_it_is_written() {
+    let body = part("Content-Disposition: form-data; name=\"q\"", "' or 1=1-- ").replace("BB", "real");
+    let decoy = format!("--decoy\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--decoy--\r\n{body}");
+    for kind in [
+        "multipart/form-data; boundary=decoy; boundary=real",
+        "multipart/form-data; boundary=real; boundary=decoy",
+        "multipart/form-data; boundary=decoy; boundary*=utf-8''real",
+        "multipart/form-data; boundary=decoy; boundary*=utf-8'en'%72eal",
+        "multipart/form-data; boundary=decoy; boundary*0=re; boundary*1=al",
+        "multipart/form-data; boundary*0*=utf-8''%72e; boundary*1=\"al\"; boundary=decoy",
+    ] {
+        check(kind, decoy.as_bytes(), true);
+        check(kind, decoy.replace("' or 1=1-- ", "it's on").as_bytes(), false);
+    }
+}
+
+/// A text in code page 037, letter by letter.
+fn ebcdic(text: &str) -> Vec<u8> {
+    let alphabet = Alphabet::of_name(b"ibm037");
+    let code = |it: u8| (0..=255).find(|code| alphabet.to_utf8(&[*code]).as_deref() == Some(&[it])).unwrap();
+    text.bytes().map(code).collect()
+}
+
+fn percent(bytes: &[u8]) -> String {
+    bytes.iter().map(|it| format!("%{it:02x}")).collect()
+}
+
+#[test]
+fn bodies_in_other_alphabets_are_read_in_them() {
+    let kind = |charset: &str| format!("{FORM}; charset={charset}");
+    for (text, is_attack) in [("' or 1=1-- ", true), ("1 union select a,b from c", true), ("it's on", false)] {
+        let whole = [&ebcdic("a=1&q=")[..], &ebcdic(text)].concat();
+        let piece = format!("a=1&{}={}", percent(&ebcdic("q")), percent(&ebcdic(text)));
+        for name in ["ibm037", "IBM037", "cp037", "ibm500", "utf-8; charset=ibm037"] {
+            check(&kind(name), &whole, is_attack);
+            check(&kind(name), piece.as_bytes(), is_attack);
+        }
+        check("text/xml", &ebcdic(&format!("<?xml version='1.0' encoding='ibm037'?><a>{text}</a>")), is_attack);
+        let target = format!("/?q={}", percent(&ebcdic(text)));
+        let headers = [Header { name: "content-type", value: b"text/plain; charset=ibm037" }];
+        assert_eq!(report(&Inspector::new(), &target, &headers, b"x").is_attack(), is_attack);
+    }
+    for (text, is_attack) in [("+ADw-script+AD4-alert(1)+ADw-/script+AD4-", true), ("1+-1 +AOQ-", false)] {
+        check("text/plain; charset=utf-7", text.as_bytes(), is_attack);
+        check(&kind("utf-7"), format!("q={}", percent(text.as_bytes())).as_bytes(), is_attack);
+        check("application/json; charset=utf-7", format!("{{\"a\":\"{text}\"}}").as_bytes(), is_attack);
+        check(
+            PARTS,
+            part("Content-Disposition: form-data; name=q\r\nContent-Type: text/plain; charset=utf-7", text).as_bytes(),
+            is_attack,
+        );
+    }
+    let entity = "<?xml version='1.0' encoding='UTF-7'?>+ADwAIQ-DOCTYPE a +AFs-+ADwAIQ-ENTITY b SYSTEM 'file:///etc/passwd'+AD4-+AF0-+AD4-<a/>";
+    check("text/xml", entity.as_bytes(), true);
+    check("text/xml", b"<?xml version='1.0' encoding='UTF-7'?><a>1 +- 2</a>", false);
+}
+
+#[test]
+fn a_part_is_read_as_its_own_head_says() {
+    let quoted = "Content-Disposition: form-data; name=q\r\nContent-Transfer-Encoding: Quoted-Printable";
+    check(PARTS, part(quoted, "=27 or=\r\n 1=3D1-- ").as_bytes(), true);
+    check(PARTS, part(quoted, "it=27s on=\r\n sale").as_bytes(), false);
+    let base64 = "Content-Disposition: form-data; name=q\r\nContent-Transfer-Encoding: base64";
+    check(PARTS, part(base64, "JyBvciAxPTEtLSA=").as_bytes(), true);
+}
+
+#[test]
+fn compressed_bodies_are_undone() {
+    use std::io::Write;
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let said = |coding: &'static str, body: &[u8]| {
+        let headers = [
+            Header { name: "content-type", value: FORM.as_bytes() },
+            Header { name: "content-encoding", value: coding.as_bytes() },
+        ];
+        report(&Inspector::new(), "/", &headers, body)
+    };
+    assert!(said("gzip", &gzip(b"q=%27+or+1%3D1--+")).is_attack());
+    assert!(said("br", b"q=%27+or+1%3D1--+").is_attack());
+    assert!(!said("gzip", &gzip(b"q=it%27s+on")).is_attack());
+}
+
+#[test]
+fn a_body_that_is_not_read_says_why() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(4096).collect();
+    let long = vec![b'x'; 300 << 10];
+    for (kind, body, expected) in [
+        (FORM, &b"a=1"[..], None),
+        ("application/json", b"{\"a\":1}", None),
+        ("", b"a text", None),
+        ("application/pdf", &bytes, Some(Unread::Type)),
+        ("application/javascript", b"var a = 1;", Some(Unread::Type)),
+        ("text/plain", &bytes, Some(Unread::Type)),
+        ("text/plain", &long, Some(Unread::Length)),
+        ("application/xml", &[b"<a>", &long[..], b"</a>"].concat(), Some(Unread::Length)),
+        ("text/plain; charset=ibm273", b"x", Some(Unread::Charset)),
+        ("text/plain; charset=iso-2022-kr", b"x", Some(Unread::Charset)),
+        ("text/plain; charset=utf-7", b"x", None),
+        ("text/plain; charset=ibm037", &ebcdic("a text"), None),
+        ("text/xml", b"<?xml version='1.0' encoding='ibm273'?><a/>", Some(Unread::Charset)),
+        (
+            "multipart/form-data; boundary=BB",
+            part("Content-Disposition: form-data; name=f; filename=a.png", "\0\u{1}").as_bytes(),
+            None,
+        ),
+    ] {
+        assert_eq!(said("Content-Type", kind, body).unread, expected, "{kind}");
+    }
+    assert_eq!(said("Content-Encoding", "br", b"a").unread, Some(Unread::Encoding));
+    assert_eq!(said("Content-Encoding", "gzip", b"a").unread, Some(Unread::Encoding));
+    assert_eq!(said("Content-Encoding", "identity", b"a").unread, None);
+}
+
+#[test]
+fn pieces_under_one_name_are_read_together() {
+    for (query, is_attack) in [
+        ("id=1+union/*&id=*/select+a,b/*&id=*/from+users", true),
+        ("id=1%20union/*&ID=*/select%20a/*&id=*/from%20users", true),
+        ("q=%3Cscr&q=ipt%3Ealert(1)%3C/script%3E", true),
+        ("tag=it's&tag=o'brien&tag=1", false),
+        ("fields=a,b&fields=c,d&from=1&from=users", false),
+        ("q=select&q=from&q=union", false),
+        ("f[]=(a)&f[]=(b)", false),
+    ] {
+        let report = report(&Inspector::new(), &format!("/?{query}"), &[], b"");
+        assert_eq!(report.is_attack(), is_attack, "{query}: {report:?}");
+        check(FORM, query.as_bytes(), is_attack);
+    }
+}
+
+#[test]
+fn credentials_and_lists_are_read_for_sql() {
+    // `admin' or 1=1-- :x`, `x:' or 1=1-- `, `user:it's $(a);b|c`, `o'brien:secret`.
+    for (name, value, is_attack) in [
+        ("Authorization", "Basic YWRtaW4nIG9yIDE9MS0tIDp4", true),
+        ("Authorization", "basic eDonIG9yIDE9MS0tIA==", true),
+        ("Proxy-Authorization", "Basic eDonIG9yIDE9MS0tIA==", true),
+        ("Authorization", "Basic dXNlcjppdCdzICQoYSk7Ynxj", false),
+        ("Authorization", "Basic bydicmllbjpzZWNyZXQ=", false),
+        ("Authorization", "Digest username=\"a\", realm=\"b\", nonce=\"c==\", uri=\"/\", response=\"d\"", false),
+        ("Authorization", "Digest username=\"a' or 1=1-- \"", true),
+        ("Authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln", false),
+        ("Accept-Language", "en' or 1=1-- ", true),
+        ("Accept-Language", "en-US,en;q=0.9,de;q=0.8,*;q=0.1", false),
+        ("Accept-Language", "../../../../etc/passwd", true),
+        ("Accept-Charset", "utf-8' union select 1,2-- ", true),
+        ("Accept", "text/html' and sleep(5)-- ", true),
+        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
+        ("Accept-Encoding", "gzip' or '1'='1", true),
+        ("If-None-Match", "W/\"5f-1' or 1=1-- \"", true),
+        ("If-None-Match", "\"5f-1\", W/\"a;b\"", false),
+        ("Sec-CH-UA", "\"Chromium\";v=\"120\", \"Not:A-Brand\";v=\"8\", \"Not(A:Brand\";v=\"24\"", false),
+        ("Cache-Control", "max-age=0' union select a from b-- ", true),
+        ("Content-Disposition", "form-data; name=\"a\"; filename=\"b's.txt\"", false),
+    ] {
+        let report = said(name, value, b"");
+        assert_eq!(report.is_attack(), is_attack, "{name}: {value}: {report:?}");
+    }
+}
+
+#[test]
+fn base64_in_base64_is_undone() {
+    // `' or 1=1-- `, `<script>alert(1)</script>` and `it's on, come in`, each twice.
+    for (text, is_attack) in [
+        ("SnlCdmNpQXhQVEV0TFNBPQ==", true),
+        ("UEhOamNtbHdkRDVoYkdWeWRDZ3hLVHd2YzJOeWFYQjBQZz09", true),
+        ("YVhRbmN5QnZiaXdnWTI5dFpTQnBiZz09", false),
+    ] {
+        let report = report(&Inspector::new(), &format!("/?q={text}"), &[], b"");
+        assert_eq!(report.is_attack(), is_attack, "{text}: {report:?}");
+    }
+}
+
+/// Made once: it takes some milliseconds.
+static INSPECTOR: LazyLock<Inspector> = LazyLock::new(Inspector::new);
+
+/// What bodies are made of where something may hide.
+const PIECES: &[&[u8]] = &[
+    b"--BB\r\n",
+    b"--BB--",
+    b"Content-Disposition: form-data; name=q\r\n",
+    b"Content-Transfer-Encoding: quoted-printable\r\n",
+    b"Content-Type: a; charset=utf-7\r\n",
+    b"\r\n",
+    b"+ADw-",
+    b"+2D0-",
+    b"=4",
+    b"&a=%e4",
+    b"<?xml encoding='utf-7'?>",
+    b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+    b"\x78\x9c",
+    b"\x4c\x6f\xa7\x94\x93",
+    b"' or 1=1-- ",
+];
+
+proptest! {
+    /// Whatever a body is and says that it is, it is read to its end or left.
+    #[test]
+    fn no_body_and_no_type_is_a_panic(
+        kind in "(multipart/form-data|text/xml|application/json|application/x-www-form-urlencoded)(; ?(boundary|charset|boundary\\*|boundary\\*0\\*|boundary\\*1)=(\"|)(BB|ibm037|utf-7|utf-8''%42B|%|'|)){0,3}",
+        coding in "(gzip|deflate|br|identity|, ?){0,3}",
+        pieces in prop::collection::vec(
+            prop::sample::select(PIECES),
+            0..12,
+        ),
+        noise in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let body = [pieces.concat(), noise].concat();
+        let headers = [
+            Header { name: "content-type", value: kind.as_bytes() },
+            Header { name: "content-encoding", value: coding.as_bytes() },
+            Header { name: "authorization", value: &[b"Basic ", &body[..]].concat() },
+        ];
+        report(&INSPECTOR, &format!("/?{kind}&{kind}"), &headers, &body);
+    }
 }

@@ -8,8 +8,9 @@ use crate::client::{Client, client_of};
 use crate::decode;
 use crate::exception::Exceptions;
 use crate::literal::Literals;
+use crate::pollution;
 use crate::protocol;
-use crate::report::{Family, Finding, Place, Report, excerpt_of};
+use crate::report::{Family, Finding, Place, Report, Unread, excerpt_of};
 use crate::request::Request;
 use crate::value::{Standing, ValueScratch, judge};
 
@@ -255,6 +256,17 @@ impl Walk<'_> {
         if is_odd && memchr::memchr(b'&', query).is_some() && query.len() < 8192 {
             self.value(at(b""), query, Standing::Whole);
         }
+        pollution::for_each(query, &mut |name, joined| self.value(at(name), joined, standing));
+    }
+
+    /// Says that a part of the body is not read; the first reason counts.
+    pub(crate) fn leave_unread(&mut self, reason: Unread) {
+        self.unread().get_or_insert(reason);
+    }
+
+    /// What was said of that so far.
+    pub(crate) const fn unread(&mut self) -> &mut Option<Unread> {
+        &mut self.report.unread
     }
 
     fn headers(&mut self, request: &Request<'_>) {
@@ -292,6 +304,14 @@ impl Walk<'_> {
         }
     }
 
+    /// User and password, each by itself.
+    fn credentials(&mut self, at: At<'_>, value: &[u8]) {
+        let Some(text) = basic(value) else { return };
+        for part in text.splitn(2, |it| *it == b':') {
+            self.value(at, part, Standing::Credential);
+        }
+    }
+
     fn header(&mut self, name: &str, value: &[u8]) {
         let at = At::Header(name);
         let lower = name.to_ascii_lowercase();
@@ -317,10 +337,25 @@ impl Walk<'_> {
                 }
             }
             "user-agent" => self.value(at, value, Standing::Agent),
+            "authorization" | "proxy-authorization" => {
+                self.value(at, value, Standing::Protocol);
+                self.credentials(at, value);
+            }
+            // Some applications look for the files of a language under its name.
+            "accept-language" | "accept-charset" => self.value(at, value, Standing::Header),
             _ if is_of_protocol(&lower) => self.value(at, value, Standing::Protocol),
             _ => self.value(at, value, Standing::Header),
         }
     }
+}
+
+/// The user and the password of `Basic` credentials.
+///
+/// Source: RFC 7617, section 2.
+fn basic(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.trim_ascii_start().split_at_checked(6)?;
+    let mut text = Vec::new();
+    (scheme.eq_ignore_ascii_case(b"basic ") && decode::base64(rest, &mut text)).then_some(text)
 }
 
 /// Header fields whose values are lists, dates and numbers by their specifications.
@@ -344,7 +379,6 @@ fn is_of_protocol(name: &str) -> bool {
                 | "dnt"
                 | "date"
                 | "range"
-                | "authorization"
                 | "origin"
                 | "priority"
                 | "via"

@@ -2,28 +2,74 @@
 //!
 //! Where servers differ, the reading is taken in which more is inspected.
 
-use crate::body::{field, text};
+use crate::body::{field, stated_alphabet, text};
+use crate::decode;
+use crate::foreign::Alphabet;
 use crate::inspector::{At, Walk, is_plain};
+use crate::report::Unread;
 use crate::value::Standing;
 
 /// How many parts of a body are read one by one.
 const PARTS_MAX: usize = 256;
 /// How much of a file's content is read: what makes a server run it stands at its beginning.
 const FILE_BYTES_MAX: usize = 4096;
+/// How many boundaries of one body are tried.
+const BOUNDARIES_MAX: usize = 4;
 /// The longest boundary that is guessed from a body. Source: RFC 2046, section 5.1.1.
 const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// Takes a body apart; `kind` is its content type as sent.
 pub(crate) fn walk(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
-    let said = parameters(kind, b";,").find(|it| it.0.eq_ignore_ascii_case(b"boundary")).map(|it| it.1);
-    let of = |boundary: &[u8]| fences(body, boundary);
-    let mut fences = said.filter(|it| !it.is_empty()).map(of).unwrap_or_default();
-    if fences.is_empty() {
-        fences = guessed(body).map(of).unwrap_or_default();
+    let mut boundaries = said(kind);
+    boundaries.extend(guessed(body).map(<[u8]>::to_vec));
+    let mut readings: Vec<Vec<Fence>> = Vec::new();
+    for (at, boundary) in boundaries.iter().enumerate() {
+        let is_new = !boundary.is_empty() && !boundaries[..at].contains(boundary);
+        let fences = if is_new { fences(body, boundary) } else { Vec::new() };
+        if !fences.is_empty() {
+            readings.push(fences);
+        }
     }
-    if fences.is_empty() {
+    if readings.is_empty() {
         return text(body, walk);
     }
+    for fences in readings.iter().take(BOUNDARIES_MAX) {
+        parts(body, fences, walk);
+    }
+}
+
+/// The boundaries that a type names: servers differ in which of several they take, and in whether they know the long way to
+/// write one, `boundary*0=a; boundary*1=b` and `boundary*=utf-8''ab`.
+///
+/// Source: RFC 2231, sections 3 and 4.
+fn said(kind: &[u8]) -> Vec<Vec<u8>> {
+    let (mut said, mut joined) = (Vec::new(), Vec::new());
+    for (name, value) in parameters(kind, b";,") {
+        let Some(way) = name.get(8..).filter(|_| name[..8].eq_ignore_ascii_case(b"boundary")) else { continue };
+        let value = if way.ends_with(b"*") { extended(value) } else { value.to_vec() };
+        match way {
+            b"" | b"*" => said.push(value),
+            [b'*', b'0'..=b'9', ..] => joined.extend(value),
+            _ => {}
+        }
+    }
+    said.push(joined);
+    said.truncate(2 * BOUNDARIES_MAX);
+    said
+}
+
+/// A value that may have its alphabet and language before it, and percent-encoding in it.
+fn extended(value: &[u8]) -> Vec<u8> {
+    let text = value.splitn(3, |it| *it == b'\'').nth(2).unwrap_or(value);
+    let mut out = Vec::new();
+    if !decode::percent(text, false, &mut out) {
+        out = text.to_vec();
+    }
+    out
+}
+
+/// Reads the parts between the fences of one boundary.
+fn parts(body: &[u8], fences: &[Fence], walk: &mut Walk<'_>) {
     for (number, fence) in fences.iter().enumerate() {
         let end = fences.get(number + 1).map_or(body.len(), |it| it.begin);
         if number == PARTS_MAX {
@@ -99,12 +145,58 @@ fn part(part: &[u8], walk: &mut Walk<'_>) {
         walk.value(At::Body(name), file, Standing::Field);
     }
     if !is_file || count == 0 {
-        return field(content, At::Body(name), walk);
+        return coded_field(&head, content, At::Body(name), walk);
     }
     let head = &content[..content.len().min(FILE_BYTES_MAX)];
     if is_code(head) {
         walk.value(At::Body(name), head, Standing::Content);
     }
+}
+
+/// A field as it stands there, and as its own head says that it is written.
+fn coded_field(head: &[u8], content: &[u8], at: At<'_>, walk: &mut Walk<'_>) {
+    field(content, at, walk);
+    let of = |name: &'static [u8]| head.split(|it| *it == b'\n').find_map(|it| value_of(it, name));
+    let alphabet = of(b"content-type").map_or(Alphabet::Common, stated_alphabet);
+    let coding = of(b"content-transfer-encoding").unwrap_or_default();
+    if alphabet == Alphabet::Unknown {
+        walk.leave_unread(Unread::Charset);
+    }
+    if let Some(text) = alphabet.to_utf8(content) {
+        field(&text, at, walk);
+    }
+    // Base64 is undone in every value.
+    if coding.trim_ascii().eq_ignore_ascii_case(b"quoted-printable") {
+        field(&unquoted(content), at, walk);
+    }
+}
+
+/// Undoes quoted-printable; what is broken stays. Source: RFC 2045, section 6.7.
+fn unquoted(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len());
+    let mut rest = content;
+    while let Some(at) = memchr::memchr(b'=', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(behind) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
+            rest = behind;
+        } else if let Some((code, behind)) = code_of(rest) {
+            out.push(code);
+            rest = behind;
+        } else {
+            out.push(b'=');
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// The byte that two digits stand for, and what follows.
+fn code_of(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, behind) = text.split_at_checked(2)?;
+    let digit = |it: u8| char::from(it).to_digit(16);
+    let code = digit(digits[0])? << 4 | digit(digits[1])?;
+    Some((u8::try_from(code).ok()?, behind))
 }
 
 /// The head of a part and its content: the first empty line is between them. A part without one is content.
@@ -133,12 +225,17 @@ fn unfolded(head: &[u8]) -> Vec<u8> {
 
 /// What a line says of how a part is to be taken.
 fn disposition_of(line: &[u8]) -> Option<&[u8]> {
+    value_of(line, b"content-disposition")
+}
+
+/// The value of a line if it is the field `name`.
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let colon = memchr::memchr(b':', line)?;
-    line[..colon].trim_ascii().eq_ignore_ascii_case(b"content-disposition").then_some(&line[colon + 1..])
+    line[..colon].trim_ascii().eq_ignore_ascii_case(name).then_some(&line[colon + 1..])
 }
 
 /// The parameters behind the first word of a field: names as written, values without quotes. One of `ends` is between two.
-fn parameters<'a>(field: &'a [u8], ends: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+pub(crate) fn parameters<'a>(field: &'a [u8], ends: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     let is_between = |it: &u8| ends.contains(it) || it.is_ascii_whitespace();
     let mut rest =
         &field[field.trim_ascii_start().iter().position(is_between).unwrap_or(field.len()).min(field.len())..];
@@ -211,5 +308,28 @@ mod tests {
         );
         check("m; boundary=\"open", &[("boundary", "open")]);
         check("m; boundary=", &[("boundary", "")]);
+    }
+
+    #[test]
+    fn undoes_quoted_printable() {
+        for (text, expected) in
+            [(&b"=27 or=20=\r\n1=3d1=\n=3B=zz="[..], &b"' or 1=1;=zz="[..]), (b"plain", b"plain"), (b"=4", b"=4")]
+        {
+            assert_eq!(unquoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn finds_each_boundary_that_a_type_names() {
+        for (kind, expected) in [
+            ("m; boundary=a; boundary=b", &["a", "b", ""][..]),
+            ("m; boundary*=utf-8''%61b", &["ab", ""]),
+            ("m; boundary*0=a; boundary*1*=%62; boundary=c", &["c", "ab"]),
+            ("m; boundaryx=a; bound=b", &[""]),
+        ] {
+            let actual: Vec<String> =
+                said(kind.as_bytes()).iter().map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+            assert_eq!(actual, expected, "{kind}");
+        }
     }
 }

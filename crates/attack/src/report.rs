@@ -187,6 +187,32 @@ pub const EXCERPT_MAX: usize = 160;
 /// The attack score at which a request is taken for an attack.
 pub const ATTACK_SCORE: u32 = 5;
 
+/// Why a part of a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is longer than what is read.
+    Length,
+    /// It is of a type that is not read as text.
+    Type,
+    /// It is in an alphabet that is not known.
+    Charset,
+    /// It is compressed in a way that is not known, or not as it says.
+    Encoding,
+}
+
+impl Unread {
+    /// Its word in fields of events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Type => "type",
+            Self::Charset => "charset",
+            Self::Encoding => "encoding",
+        }
+    }
+}
+
 /// All that was found in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -198,6 +224,8 @@ pub struct Report {
     pub bot_score: u32,
     /// What stood out too and is left out by an exception; at most [`FINDINGS_MAX`]. It adds to no score.
     pub excepted: Vec<Finding>,
+    /// Why a part of the body that was handed over was not read, the first reason; `None`: all of it was.
+    pub unread: Option<Unread>,
     /// The exceptions in force for this request.
     cover: Cover,
     /// How often something was added, whatever became of it.
@@ -235,6 +263,7 @@ impl Report {
         self.excepted.clear();
         self.attack_score = 0;
         self.bot_score = 0;
+        self.unread = None;
         self.cover = Cover::default();
         self.added = 0;
     }

@@ -21,6 +21,10 @@ pub(crate) const LAYERS_MAX: usize = 6;
 const CHECKED_BYTES_MAX: usize = 64 << 10;
 /// How much of a long value is read before what calls for it: a way out may stand there.
 const BEFORE_BYTES: usize = 512;
+/// How often a value is base64 of base64.
+const BASE64_LAYERS_MAX: usize = 3;
+/// The shortest text that is taken for base64 in base64.
+const NESTED_BYTES_MIN: usize = 12;
 /// How many quoted parts of a value are tried as base64.
 const QUOTED_MAX: usize = 32;
 
@@ -46,6 +50,8 @@ pub(crate) enum Standing {
     Content,
     /// A header field without a grammar of its own.
     Header,
+    /// A user or a password: any text, and nothing that a program runs but by mistake.
+    Credential,
     /// A header field whose grammar has no room for text.
     Protocol,
     /// A cookie.
@@ -178,7 +184,11 @@ fn operators(literals: &Literals, text: &[u8], scratch: &mut ValueScratch, found
 fn base64(literals: &Literals, text: &[u8], standing: Standing, scratch: &mut ValueScratch, found: Found<'_>) {
     let mut inner = std::mem::take(&mut scratch.inner);
     inner.clear();
-    if decode::base64(text, &mut inner) {
+    if decode::base64_text(text, &mut inner) {
+        nested_base64(&mut inner);
+    }
+    // A word alone is none: most words are base64 of something.
+    if inner.iter().any(|it| !it.is_ascii_alphanumeric()) {
         if json::may_be_document(&inner) {
             let text = std::mem::take(&mut inner);
             document(literals, &text, Standing::Field, scratch, found);
@@ -201,6 +211,17 @@ fn base64(literals: &Literals, text: &[u8], standing: Standing, scratch: &mut Va
         }
     }
     scratch.inner = inner;
+}
+
+/// Undoes base64 that lies in base64, for as long as it gives text.
+fn nested_base64(inner: &mut Vec<u8>) {
+    for _ in 1..BASE64_LAYERS_MAX {
+        let mut next = Vec::new();
+        if inner.len() < NESTED_BYTES_MIN || !decode::base64_text(inner, &mut next) {
+            break;
+        }
+        *inner = next;
+    }
 }
 
 /// Objects that are written as text carry base64 between quotes: `s:16:"L2V0Yy9wYXNzd2Q="`.
@@ -244,6 +265,7 @@ fn scan(literals: &Literals, layer: &[u8], standing: Standing, scratch: &mut Val
 
 fn is_wanted(standing: Standing, family: Family) -> bool {
     match standing {
+        Standing::Credential => matches!(family, Family::Lookup | Family::SqlInjection),
         Standing::Protocol | Standing::Agent => {
             matches!(family, Family::Lookup | Family::CodeInjection | Family::RequestForgery)
         }
@@ -259,8 +281,12 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
     // A call with a comparison inside, `anything(1=1)`, is SQL by its shape.
     let is_condition = || memchr::memchr(b'(', text).is_some() && has_any(text, b"=<>");
     let is_sql = (calls.has(Calls::SQL) || has_any(text, b"'\"`") || is_condition()) && may_be_sql(text);
-    if (all || is_sql) && !matches!(standing, S::Protocol | S::Target) {
+    if (all || is_sql) && standing != S::Target {
         tell(sql::check(text, &mut scratch.tokens));
+    }
+    if standing == S::Credential {
+        // Whatever else a password looks like, it is one.
+        return;
     }
     if (all || calls.has(Calls::MARKUP) && has_any(text, b"<=")) && standing != S::Protocol {
         // Editors send frames and objects in bodies; nobody sends them in an address.

@@ -3,6 +3,7 @@
 //! A text is joined as parsers do: comments and instructions are left out, and sections of characters are text.
 
 use crate::inspector::{At, Walk};
+use crate::report::Unread;
 use crate::value::Standing;
 
 /// How much of a document is read.
@@ -10,6 +11,9 @@ const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 
 /// Takes a document apart.
 pub(crate) fn walk(body: &[u8], walk: &mut Walk<'_>) {
+    if DOCUMENT_BYTES_MAX < body.len() {
+        walk.leave_unread(Unread::Length);
+    }
     let body = &body[..body.len().min(DOCUMENT_BYTES_MAX)];
     walk.value(At::Body(b""), body, Standing::Whole);
     for_each(body, &mut |it| walk.value(At::Body(b""), it, Standing::Field));

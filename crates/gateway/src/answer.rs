@@ -38,6 +38,10 @@ impl Plain {
     pub(crate) const BODY_SLOW: Self =
         Self::new(StatusCode::REQUEST_TIMEOUT, "The body of the request did not come in time.");
     pub(crate) const NOT_ALLOWED: Self = Self::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not served here.");
+    pub(crate) const TOO_LONG: Self =
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The body of the request is too long to be checked.");
+    pub(crate) const UNKNOWN_TYPE: Self =
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body of the request is of a kind that cannot be checked.");
     pub(crate) const CLOSED: Self = Self {
         retry_after: Some(Duration::from_secs(5)),
         ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "Requests cannot be checked just now.")

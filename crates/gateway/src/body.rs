@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use crate::account::Account;
 use crate::idle::Busy;
 use crate::pace::Pace;
+use crate::stall::{Flow, PIECE_BYTES};
 
 /// An error of a body.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -233,6 +234,8 @@ pub(crate) struct Outgoing {
     account: Option<Account>,
     /// What keeps its connection from being idle.
     busy: Option<Busy>,
+    /// Tells who watches over the stream where it is.
+    flow: Option<Flow>,
 }
 
 enum Content {
@@ -242,21 +245,64 @@ enum Content {
 
 struct Streamed {
     incoming: Incoming,
+    /// What came and is not handed over yet.
+    left: Bytes,
     patience: Patience,
+}
+
+impl Streamed {
+    /// The next frame; of its data at most `bytes_max` bytes.
+    fn poll(&mut self, context: &mut Context<'_>, bytes_max: usize) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.left.is_empty() {
+            let polled = Pin::new(&mut self.incoming).poll_frame(context);
+            let frame = match self.patience.keep(polled, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Ok(frame)) => frame.map(|it| it.map_err(Into::into)),
+            };
+            match frame.map(|it| it.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.left = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = self.left.split_to(self.left.len().min(bytes_max));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (left, rest) = (self.left.len() as u64, self.incoming.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(left + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(left));
+        }
+        hint
+    }
 }
 
 impl Outgoing {
     /// A body that is at hand.
     pub(crate) const fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full(Some(bytes)), account: None, busy: None }
+        Self { content: Content::Full(Some(bytes)), account: None, busy: None, flow: None }
     }
 
     /// The body of an upstream's answer; `time` is for no progress.
     pub(crate) fn stream(incoming: Incoming, time: Duration) -> Self {
         Self {
-            content: Content::Stream(Box::new(Streamed { incoming, patience: Patience::new(time) })),
+            content: Content::Stream(Box::new(Streamed {
+                incoming,
+                left: Bytes::new(),
+                patience: Patience::new(time),
+            })),
             account: None,
             busy: None,
+            flow: None,
         }
     }
 
@@ -266,9 +312,13 @@ impl Outgoing {
         self
     }
 
-    /// Keeps its connection busy until it is sent.
+    /// Keeps its connection busy until it is sent, and has the stream watched over by whoever drives it.
     pub(crate) fn during(mut self, busy: Busy) -> Self {
         self.busy = Some(busy);
+        self.flow = Flow::current();
+        if let Some(flow) = &self.flow {
+            flow.hand_over();
+        }
         self
     }
 
@@ -291,14 +341,17 @@ impl Body for Outgoing {
         let next = match &mut this.content {
             Content::Full(bytes) => bytes.take().filter(|it| !it.is_empty()).map(|it| Ok(Frame::data(it))),
             Content::Stream(streamed) => {
-                let polled = Pin::new(&mut streamed.incoming).poll_frame(context);
-                match streamed.patience.keep(polled, context) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Err(error)) => Some(Err(error)),
-                    Poll::Ready(Ok(frame)) => frame.map(|it| it.map_err(Into::into)),
+                let bytes_max = if this.flow.is_some() { PIECE_BYTES } else { usize::MAX };
+                match streamed.poll(context, bytes_max) {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => {
+                        this.flow.iter().for_each(Flow::wait);
+                        return Poll::Pending;
+                    }
                 }
             }
         };
+        this.flow.iter().for_each(Flow::hand_over);
         if let Some(account) = &mut this.account {
             match &next {
                 Some(Ok(frame)) => account.sent(frame.data_ref().map_or(0, Bytes::len)),
@@ -312,14 +365,14 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Content::Stream(streamed) => streamed.incoming.is_end_stream(),
+            Content::Stream(streamed) => streamed.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64)),
-            Content::Stream(streamed) => streamed.incoming.size_hint(),
+            Content::Stream(streamed) => streamed.size_hint(),
         }
     }
 }

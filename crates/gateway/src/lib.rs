@@ -27,4 +27,5 @@ pub mod route;
 mod service;
 pub mod settings;
 pub mod sink;
+mod stall;
 pub mod upstream;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -22,6 +22,7 @@ use crate::framing::link::Link;
 use crate::gateway::Gateway;
 use crate::idle::{Idle, Limits};
 use crate::service::Origin;
+use crate::stall::Streams;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -157,7 +158,7 @@ where
             Ok::<_, Infallible>(response.map(|body| body.during(busy)))
         }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Streams { time: times.idle });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

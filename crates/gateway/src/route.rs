@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::settings::Fail;
 use crate::upstream::group::Group;
 
 /// What is done with a request whose attack score reaches the threshold.
@@ -43,6 +44,8 @@ pub struct RouteSettings {
     pub threshold: u32,
     /// Whether the Core Rule Set is asked, where there is one.
     pub crs: bool,
+    /// What is done with a request whose body was not read, or not to its end.
+    pub unread: Fail,
 }
 
 /// A route with its upstreams.
@@ -162,6 +165,7 @@ mod tests {
                 mode: Mode::Observe,
                 threshold: 5,
                 crs: true,
+                unread: Fail::Open,
             };
             Route { group: Arc::new(Group::new(Vec::new())), settings }
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use attack::report::Unread;
 use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderValue, REFERER, USER_AGENT};
 use hyper::upgrade::OnUpgrade;
@@ -57,6 +58,14 @@ impl Drop for Hold {
             link.go_on(After::Request);
         }
     }
+}
+
+/// The beginning of a body.
+#[derive(Clone, Copy, Default)]
+struct Begun<'a> {
+    bytes: &'a [u8],
+    /// Why there is more of it that is not looked at.
+    unread: Option<Unread>,
 }
 
 /// One request in hand.
@@ -116,14 +125,22 @@ impl Gateway {
         let tunnel =
             (origin.link.is_some() && asks_websocket(request.headers())).then(|| hyper::upgrade::on(&mut request));
         let (mut parts, incoming) = request.into_parts();
-        let wanted = if policy.settings.inspects && has_text(&parts.headers) { policy.settings.body_bytes } else { 0 };
+        let has_text = has_text(&parts.headers);
+        let wanted = if policy.settings.inspects && has_text { policy.settings.body_bytes } else { 0 };
         let body = match RequestBody::begin(incoming, wanted, self.settings.times.idle).await {
             Ok(body) => body,
             Err(PrefixError::Broken) => return case.end(Plain::BODY_FAILED),
             Err(PrefixError::Slow) => return case.end(Plain::BODY_SLOW),
         };
         case.progress = body.progress();
-        if let Some(refused) = case.judge_request(route, &parts.headers, &body.prefix(wanted)) {
+        let prefix = body.prefix(wanted);
+        let unread = match &body {
+            _ if body.size_hint().exact() == Some(0) => None,
+            _ if !has_text => Some(Unread::Type),
+            _ if !body.is_whole() || prefix.len() < body.progress().bytes() as usize => Some(Unread::Length),
+            _ => None,
+        };
+        if let Some(refused) = case.judge_request(route, &parts.headers, Begun { bytes: &prefix, unread }) {
             return case.end(refused);
         }
         let hop = Hop {
@@ -217,7 +234,7 @@ impl Case {
     }
 
     /// Inspects the request, and asks the policy of its route.
-    fn judge_request(&mut self, route: &Route, headers: &HeaderMap, body: &[u8]) -> Option<Plain> {
+    fn judge_request(&mut self, route: &Route, headers: &HeaderMap, body: Begun<'_>) -> Option<Plain> {
         let settings = &self.policy.settings;
         let is_closed = settings.fail == Fail::Closed;
         if is_closed && self.gateway.recorder.is_down() {
@@ -235,7 +252,7 @@ impl Case {
             host: &record.host,
             version: record.version,
             headers,
-            body,
+            body: body.bytes,
         };
         let began = Instant::now();
         let exceptions = self.gateway.exceptions();
@@ -248,10 +265,11 @@ impl Case {
         };
         let is_ours = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
         let is_attack = is_ours || verdict.as_ref().is_some_and(|it| it.is_attack);
+        self.record.unread = report.unread.or(body.unread);
         (self.record.report, self.record.crs) = (Some(report), verdict);
-        self.record.body_inspected = body.len();
+        self.record.body_inspected = body.bytes.len();
         if !is_attack {
-            return None;
+            return self.judge_unread(route);
         }
         let (action, plain) = match route.settings.mode {
             Mode::Observe => (Action::Observe, None),
@@ -259,7 +277,15 @@ impl Case {
             Mode::Block => (Action::Block, Some(Plain::BLOCKED)),
         };
         self.record.action = action;
-        plain
+        // What passes as an attack that is only observed is not let off this.
+        plain.or_else(|| self.judge_unread(route))
+    }
+
+    /// Asks the policy of the route about what nobody read.
+    fn judge_unread(&mut self, route: &Route) -> Option<Plain> {
+        let unread = self.record.unread.filter(|_| route.settings.unread == Fail::Closed)?;
+        self.record.action = Action::Fail;
+        Some(if unread == Unread::Length { Plain::TOO_LONG } else { Plain::UNKNOWN_TYPE })
     }
 
     fn fail(&mut self) -> Plain {
@@ -280,7 +306,7 @@ impl Case {
         let policy = self.policy.clone();
         let path = self.record.target.split('?').next().unwrap_or_default().to_owned();
         let refused = self.judge_address().or_else(|| match policy.routes.find(&self.record.host, &path) {
-            Some(route) => self.judge_request(route, &parts.headers, &[]),
+            Some(route) => self.judge_request(route, &parts.headers, Begun::default()),
             None => None,
         });
         if let Some(plain) = refused {

@@ -14,7 +14,7 @@ pub enum Fail {
     /// They pass.
     #[default]
     Open,
-    /// They get 503.
+    /// They get 503, for a body that was not read 413 or 415.
     Closed,
 }
 

@@ -15,7 +15,15 @@ impl ByteSet {
 
     /// The bytes that occur in `text`.
     pub(crate) fn of(text: &[u8]) -> Self {
+        /// From this length on a table pays: its entries do not wait for each other.
+        const LONG: usize = 256;
         let mut set = Self::EMPTY;
+        if LONG <= text.len() {
+            let mut has = [false; 256];
+            text.iter().for_each(|it| has[usize::from(*it)] = true);
+            (0..=255).filter(|it| has[usize::from(*it)]).for_each(|it| set.insert(it));
+            return set;
+        }
         for byte in text {
             set.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
         }
@@ -76,6 +84,8 @@ mod tests {
         let set = ByteSet::of(b"a\xff\0");
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, b'a', 0xff]);
         assert!(set.meets(&ByteSet::range(b'a', b'z')) && !set.meets(&ByteSet::range(b'b', b'z')));
+        let long: Vec<u8> = b"a\xff\0".repeat(100);
+        assert_eq!(ByteSet::of(&long), set);
         assert!(set.covers(&ByteSet::of(b"a")) && !set.covers(&ByteSet::of(b"ab")));
         assert!(ByteSet::FULL.covers(&set) && set.covers(&ByteSet::EMPTY));
         assert_eq!(ByteSet::WHITE, ByteSet::of(b" \t\n\x0b\x0c\r"));

@@ -17,6 +17,7 @@ mod operator;
 mod pattern;
 mod prefilter;
 mod rule;
+mod searcher;
 mod source;
 mod target;
 mod template;

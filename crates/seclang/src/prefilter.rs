@@ -5,27 +5,25 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::AhoCorasick;
-
 use crate::bytes::ByteSet;
 use crate::chains::{Chains, Node, ROOT};
 use crate::needs::Needs;
-use crate::operator;
 use crate::rule::Rule;
+use crate::searcher::Searcher;
 use crate::target::{Collection, Selector};
 
 /// The literals and bytes that rules need.
 #[derive(Clone, Debug)]
 pub(crate) struct Prefilter {
     needs: Vec<Needs>,
-    searcher: Option<AhoCorasick>,
+    searcher: Searcher,
     /// For each literal, which of the needs it is of.
     owners: Vec<Box<[u32]>>,
 }
 
 impl Prefilter {
-    /// Makes the prefilter of these needs. If their literals are too many for the searcher, no rule is spared.
-    pub(crate) fn new(mut needs: Vec<Needs>) -> Self {
+    /// Makes the prefilter of these needs.
+    pub(crate) fn new(needs: Vec<Needs>) -> Self {
         let mut places: HashMap<&[u8], usize> = HashMap::new();
         let mut literals = Vec::new();
         let mut owners: Vec<Vec<u32>> = Vec::new();
@@ -39,11 +37,11 @@ impl Prefilter {
                 owners[place].push(owner);
             }
         }
-        let searcher = if literals.is_empty() { None } else { operator::searcher(&literals).ok() };
-        if searcher.is_none() {
-            needs.iter_mut().for_each(|it| it.literals.clear());
+        Self {
+            searcher: Searcher::new(&literals),
+            owners: owners.into_iter().map(Vec::into_boxed_slice).collect(),
+            needs,
         }
-        Self { searcher, owners: owners.into_iter().map(Vec::into_boxed_slice).collect(), needs }
     }
 
     /// How many words a set of needs takes.
@@ -53,12 +51,11 @@ impl Prefilter {
 
     /// Sets in `hits` the bit of each need that has a literal in `text`.
     pub(crate) fn scan(&self, text: &[u8], hits: &mut [u64]) {
-        let Some(searcher) = &self.searcher else { return };
-        for found in searcher.find_overlapping_iter(text) {
-            for owner in &self.owners[found.pattern().as_usize()] {
+        self.searcher.find(text, |literal| {
+            for owner in &self.owners[literal] {
                 hits[*owner as usize / 64] |= 1 << (owner % 64);
             }
-        }
+        });
     }
 
     /// Whether a text may match that has these bytes, and these hits if it was scanned.

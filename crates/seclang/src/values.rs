@@ -174,6 +174,12 @@ impl Values {
         set.prefilter.allows(need, &text.bytes, hits)
     }
 
+    /// Whether it is known already that the text of a value after a chain of transformations cannot meet a need.
+    pub(crate) fn is_spared(&self, set: &RuleSet, need: u32, value: u32, node: Node) -> bool {
+        let text = self.by_node[value as usize * set.chains.len() + usize::from(node)];
+        text != NONE && !self.allows(set, need, text)
+    }
+
     /// How many values a collection has.
     pub(crate) fn count(&self, collection: Collection) -> usize {
         self.by_collection[collection as usize].len()

@@ -34,7 +34,7 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
 /// How often the configuration is looked at.
 const CONFIGURATION_EVERY: Duration = Duration::from_secs(2);
 /// The keys that count at once when the configuration changes; the others count from the next start on.
-const CHANGEABLE: [&str; 11] = [
+const CHANGEABLE: [&str; 12] = [
     "gateway.upstream",
     "gateway.mode",
     "gateway.threshold",
@@ -42,6 +42,7 @@ const CHANGEABLE: [&str; 11] = [
     "gateway.inspect",
     "gateway.inspect_body",
     "gateway.fail",
+    "gateway.unread",
     "gateway.crs",
     "gateway.crs_paranoia",
     "gateway.crs_threshold",

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use attack::report::{Finding, Report};
+use attack::report::{Finding, Report, Unread};
 use model::event::{EventFlags, EventWriter, Original, TextField};
 use model::id::EventId;
 use model::intake::Events;
@@ -79,6 +79,8 @@ pub(crate) struct Record {
     pub(crate) response_bytes: u64,
     /// How much of the body was looked at.
     pub(crate) body_inspected: usize,
+    /// Why a part of the body was not looked at; `None`: all of it was.
+    pub(crate) unread: Option<Unread>,
     /// `None` where nothing was inspected.
     pub(crate) report: Option<Report>,
     /// What the Core Rule Set says; `None` where it was not asked.
@@ -111,6 +113,7 @@ impl Record {
             request_bytes: 0,
             response_bytes: 0,
             body_inspected: 0,
+            unread: None,
             report: None,
             crs: None,
             action: Action::Pass,
@@ -193,6 +196,9 @@ impl Record {
                 ",\"http.attack_score\":{},\"http.bot_score\":{},\"http.body_inspected\":{}",
                 report.attack_score, report.bot_score, self.body_inspected
             );
+            if let Some(unread) = self.unread {
+                let _ = write!(json, ",\"http.body_unread\":\"{}\"", unread.as_str());
+            }
         } else if refused.is_some() {
             let _ = write!(json, ",\"http.attack_score\":{}", attack::report::ATTACK_SCORE);
         }

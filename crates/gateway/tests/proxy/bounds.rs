@@ -1,12 +1,17 @@
 //! What one client may hold: memory, connections, time.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gateway::route::Mode;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::support::{Does, SOON, read_all, start, status, trust_loopback, upstream};
@@ -127,4 +132,79 @@ async fn who_is_blocked_in_the_middle_of_an_upload_reads_why() {
         timeout(SOON, client.read_to_string(&mut answer)).await.unwrap().expect("the answer is not lost");
         assert!(status(&answer) == expected && answer.contains("<code>"), "{answer}");
     }
+}
+
+/// An upstream that sends without end, and says when it is let go.
+async fn endless() -> (SocketAddr, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, (told, let_go)) = (listener.local_addr().unwrap(), mpsc::channel(8));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, told) = (listener.accept().await.unwrap().0, told.clone());
+            tokio::spawn(async move {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                while stream.write_all(&[b'x'; 1 << 16]).await.is_ok() {}
+                let _ = told.send(()).await;
+            });
+        }
+    });
+    (address, let_go)
+}
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_is_let_go_and_so_is_its_upstream() {
+    let (address, mut let_go) = endless().await;
+    let running = start(&[address], |settings| settings.times.idle = SHORT).await;
+    let mut client = running.connect().await;
+    client.write_all(b"GET /large HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
+    timeout(SOON, let_go.recv()).await.expect("the upstream is let go");
+    assert_eq!(running.events(1).await[0].json["http.broken_off"], true);
+}
+
+#[tokio::test]
+async fn a_window_that_stays_closed_ends_its_stream_and_no_other() {
+    for window in [0, 10, 100_000] {
+        let (address, mut let_go) = endless().await;
+        let running = start(&[address], |settings| settings.times.idle = SHORT).await;
+        let stream = TokioIo::new(running.connect().await);
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(1 << 20)
+            .handshake(stream)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = |path: &str| {
+            let uri = format!("http://shop.example{path}");
+            hyper::Request::get(uri).body(Full::new(bytes::Bytes::new())).unwrap()
+        };
+        // What is not read opens no window.
+        let mut answer = sender.send_request(request("/large")).await.unwrap();
+        timeout(SOON, let_go.recv()).await.expect("the upstream is let go");
+        assert_eq!(running.events(1).await[0].json["http.broken_off"], true, "{window}");
+        let broken = timeout(SOON, async { while let Some(Ok(_)) = answer.frame().await {} });
+        broken.await.expect("the stream is reset");
+        assert_eq!(sender.send_request(request("/next")).await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn who_reads_slowly_over_http_2_gets_all_of_it() {
+    let upstream = upstream(Does::Echo).await;
+    let running = start(&[upstream.address], |settings| settings.times.idle = SHORT).await;
+    let stream = TokioIo::new(running.connect().await);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(16_384).initial_connection_window_size(1 << 20);
+    let (mut sender, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let sent = bytes::Bytes::from(vec![b'x'; 300_000]);
+    let request = hyper::Request::post("http://shop.example/").body(Full::new(sent)).unwrap();
+    let mut answer = sender.send_request(request).await.unwrap();
+    let mut bytes = 0;
+    while let Some(frame) = timeout(SOON, answer.frame()).await.unwrap() {
+        bytes += frame.expect("the answer is whole").data_ref().map_or(0, bytes::Bytes::len);
+        tokio::time::sleep(SHORT / 4).await;
+    }
+    assert!(300_000 < bytes, "{bytes}");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use gateway::route::Mode;
 use gateway::settings::{Fail, Settings};
+use tokio::io::AsyncWriteExt;
 
-use crate::support::{Does, Running, SOON, field, start, status, upstream};
+use crate::support::{Does, Running, SOON, field, read_all, start, status, upstream};
 
 /// Targets and bodies that no inspection may miss.
 const ATTACKS: [(&str, &str, &str); 3] = [
@@ -110,4 +111,49 @@ async fn status_after_a_loss(fail: Fail) -> u16 {
 async fn while_events_are_lost_the_policy_decides() {
     assert_eq!(status_after_a_loss(Fail::Closed).await, 503);
     assert_eq!(status_after_a_loss(Fail::Open).await, 200);
+}
+
+/// The status of a POST with these fields and this body, and what its event says, where bodies that are not read are
+/// treated as `unread` says.
+async fn sent(running: &Running, number: usize, fields: &str, body: &[u8]) -> (u16, serde_json::Value) {
+    let head = format!("POST /x HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n{fields}\r\n");
+    let mut stream = running.connect().await;
+    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let answer = read_all(&mut stream).await;
+    (status(&answer), running.events(number).await.pop().unwrap().json)
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_read_are_told_of_and_refused_where_that_is_wanted() {
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+    for (unread, expects) in [(Fail::Open, false), (Fail::Closed, true)] {
+        let upstream = upstream(Does::Echo).await;
+        let running = start(&[upstream.address], |settings| {
+            settings.policy.routes[0].unread = unread;
+            settings.policy.body_bytes = 64;
+        })
+        .await;
+        let long = "a=".to_owned() + &"x".repeat(63);
+        let mut number = 0;
+        for (fields, body, reason, refused) in [
+            (FORM.to_owned(), "a=1", None, 200),
+            (FORM.to_owned(), &long[..64], None, 200),
+            (FORM.to_owned(), &long[..65], Some("length"), 413),
+            (format!("{FORM}; charset=ibm273"), "a=1", Some("charset"), 415),
+            (format!("{FORM}\r\nContent-Encoding: br"), "a=1", Some("encoding"), 415),
+            (format!("{FORM}\r\nContent-Encoding: gzip"), "a=1", Some("encoding"), 415),
+            ("Content-Type: application/octet-stream".to_owned(), "a=1", Some("type"), 415),
+            ("Content-Type: application/javascript".to_owned(), "a = 1", Some("type"), 415),
+            ("Content-Type: image/png".to_owned(), "", None, 200),
+        ] {
+            let fields = format!("{fields}\r\nContent-Length: {}\r\n", body.len());
+            number += 1;
+            let (status, event) = sent(&running, number, &fields, body.as_bytes()).await;
+            assert_eq!(event["http.body_unread"].as_str(), reason, "{fields}{event}");
+            assert_eq!(status, if expects { refused } else { 200 }, "{fields}");
+            let is_refused = expects && reason.is_some();
+            assert_eq!(event["http.action"], if is_refused { "fail" } else { "pass" }, "{fields}");
+        }
+        assert_eq!(status(&running.get("/", "").await), 200);
+    }
 }

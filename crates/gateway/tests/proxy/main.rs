@@ -1,6 +1,7 @@
 //! The gateway between real sockets: a client that writes bytes, an upstream that answers with bytes.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
+#![expect(clippy::print_stdout, reason = "what is left out must be seen")]
 
 mod bounds;
 mod crs;
@@ -10,5 +11,7 @@ mod exceptions;
 mod forwarding;
 mod framing;
 mod inspection;
+mod programs;
+mod real;
 mod support;
 mod tls;

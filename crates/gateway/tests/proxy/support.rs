@@ -10,7 +10,7 @@ use decision::board::Board;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::route::{Mode, RouteSettings};
-use gateway::settings::{PolicySettings, Settings};
+use gateway::settings::{Fail, PolicySettings, Settings};
 use gateway::sink::{Sink, Submitted};
 use gateway::upstream::address::Address;
 use model::event::{EventView, Original, TextField};
@@ -124,6 +124,7 @@ pub(crate) async fn start_with(
         mode: Mode::Observe,
         threshold: 5,
         crs: true,
+        unread: Fail::Open,
     });
     change(&mut settings);
     let policy = settings.policy.clone();

@@ -112,7 +112,11 @@ impl Run<'_> {
         let mut is_matched = false;
         for at in 0..self.scratch.values.count(collection) {
             let value = self.scratch.values.value(collection, at);
-            if self.is_meant(head, rule, target, value) {
+            // Asked first: nearly all values are spared, and names take longer to compare.
+            let is_spared = rule.needs.is_some_and(|need| {
+                !rule.is_multi_match && self.scratch.values.is_spared(self.set, need, value, rule.node)
+            });
+            if !is_spared && self.is_meant(head, rule, target, value) {
                 is_matched |= self.value(rule, target.part.shown, value);
             }
         }

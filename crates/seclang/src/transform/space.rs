@@ -9,6 +9,13 @@ pub(super) fn is_white_or_hard_space(byte: u8) -> bool {
     is_white(byte) || byte == 0xa0
 }
 
+/// Leaves bytes out, what is between them in one piece.
+pub(super) fn leave_out(text: &[u8], is_out: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+    for part in text.split(|it| is_out(*it)) {
+        out.extend_from_slice(part);
+    }
+}
+
 /// Writes one space for each run of white space.
 pub(super) fn compress(text: &[u8], out: &mut Vec<u8>) {
     let mut is_in_space = false;

@@ -55,10 +55,21 @@ impl Raw {
     pub(super) fn gateway(&self) -> Result<Option<GatewayConfig>, Failure> {
         let mode = self.get("gateway.mode", Mode::from_word)?;
         let threshold = self.get("gateway.threshold", |it| it.parse().ok().filter(|it| 0 < *it))?;
-        let mut routes = self.routes(mode, threshold)?;
-        let upstreams = self.upstreams()?;
-        if !upstreams.is_empty() {
-            routes.push(RouteSettings { host: None, path: "/".to_owned(), upstreams, mode, threshold, crs: true });
+        let fails = [("open", Fail::Open), ("closed", Fail::Closed)];
+        let fail = self.get("gateway.fail", |it| one_of(it, &fails))?;
+        let unread = self.get("gateway.unread", |it| if it.is_empty() { Some(fail) } else { unread_of(it) })?;
+        let defaults = RouteSettings {
+            host: None,
+            path: "/".to_owned(),
+            upstreams: self.upstreams()?,
+            mode,
+            threshold,
+            crs: true,
+            unread,
+        };
+        let mut routes = self.routes(&defaults)?;
+        if !defaults.upstreams.is_empty() {
+            routes.push(defaults);
         }
         let path = |name: &str| {
             let read = |it: &str| (it.is_empty() || it.starts_with('/')).then(|| it.to_owned());
@@ -69,7 +80,7 @@ impl Raw {
             routes,
             inspects: self.get("gateway.inspect", |it| it.parse().ok())?,
             body_bytes: self.body_bytes()?,
-            fail: self.get("gateway.fail", |it| one_of(it, &[("open", Fail::Open), ("closed", Fail::Closed)]))?,
+            fail,
             crs: None,
         };
         let crs = self.crs()?;
@@ -108,11 +119,11 @@ impl Raw {
         lines(text).map(|it| address_of("gateway.upstream", it, origin)).collect()
     }
 
-    fn routes(&self, mode: Mode, threshold: u32) -> Result<Vec<RouteSettings>, Failure> {
+    fn routes(&self, defaults: &RouteSettings) -> Result<Vec<RouteSettings>, Failure> {
         let (text, origin) = self.text("gateway.routes");
         let upstreams = text.split_whitespace().filter_map(|it| it.strip_prefix("upstream="));
         upstreams.flat_map(|it| it.split(',')).try_for_each(|it| address_of("gateway.routes", it, origin).map(drop))?;
-        self.get("gateway.routes", |it| routes_of(it, mode, threshold))
+        self.get("gateway.routes", |it| routes_of(it, defaults))
     }
 
     fn body_bytes(&self) -> Result<usize, Failure> {
@@ -201,14 +212,18 @@ fn line_of_route(table: &toml::Table) -> Option<String> {
     Some(words?.join(" "))
 }
 
-fn routes_of(text: &str, mode: Mode, threshold: u32) -> Option<Vec<RouteSettings>> {
-    let routes: Option<Vec<_>> = lines(text).map(|it| route_of(it, mode, threshold)).collect();
+/// Reads what is done with bodies that are not read.
+fn unread_of(word: &str) -> Option<Fail> {
+    one_of(word, &[("pass", Fail::Open), ("refuse", Fail::Closed)])
+}
+
+fn routes_of(text: &str, defaults: &RouteSettings) -> Option<Vec<RouteSettings>> {
+    let routes: Option<Vec<_>> = lines(text).map(|it| route_of(it, defaults)).collect();
     routes.filter(|it| it.len() <= ROUTES_MAX)
 }
 
-fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
-    let mut route =
-        RouteSettings { host: None, path: "/".to_owned(), upstreams: Vec::new(), mode, threshold, crs: true };
+fn route_of(line: &str, defaults: &RouteSettings) -> Option<RouteSettings> {
+    let mut route = RouteSettings { upstreams: Vec::new(), ..defaults.clone() };
     for word in line.split_whitespace() {
         let (name, value) = word.split_once('=')?;
         match name {
@@ -219,6 +234,7 @@ fn route_of(line: &str, mode: Mode, threshold: u32) -> Option<RouteSettings> {
             }
             "mode" => route.mode = Mode::from_word(value)?,
             "crs" => route.crs = value.parse().ok()?,
+            "unread" => route.unread = unread_of(value)?,
             "threshold" => route.threshold = value.parse().ok().filter(|it| 0 < *it)?,
             _ => return None,
         }
@@ -264,6 +280,22 @@ mod tests {
         assert_eq!(shown(&routes[0]), (Some("shop.example".to_owned()), "/api".to_owned(), Mode::Block, 7, 1));
         assert_eq!(shown(&routes[1]), (None, "/".to_owned(), Mode::Throttle, 5, 2));
         assert_eq!(config.settings.trusted, [Network::parse("10.0.0.0/8").unwrap()]);
+    }
+
+    #[test]
+    fn what_is_done_with_unread_bodies_is_said_by_fail_by_itself_or_by_the_route() {
+        let of = |text: &str| {
+            let text = format!("[gateway]\nupstream = \"http://a\"\n{text}");
+            let routes = config_of(&text).unwrap().unwrap().settings.policy.routes;
+            routes.iter().map(|it| it.unread).collect::<Vec<_>>()
+        };
+        let route = "routes = [{ path = \"/files\", upstream = [\"http://a\"], unread = \"pass\" }]";
+        assert_eq!(of(""), [Fail::Open]);
+        assert_eq!(of("fail = \"closed\""), [Fail::Closed]);
+        assert_eq!(of("fail = \"closed\"\nunread = \"pass\""), [Fail::Open]);
+        assert_eq!(of("unread = \"refuse\""), [Fail::Closed]);
+        assert_eq!(of(&format!("fail = \"closed\"\n{route}")), [Fail::Open, Fail::Closed]);
+        check_refused("upstream = \"http://a\"\nunread = \"closed\"", "unread");
     }
 
     #[test]

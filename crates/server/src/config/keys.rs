@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Percent,
     Mode,
     Fail,
+    Unread,
     Dialect,
     Routes,
     Exclusions,
@@ -48,11 +49,12 @@ impl Kind {
             Self::Networks => "a list of addresses and networks, as `10.0.0.0/8`",
             Self::Mode => "`observe`, `throttle` or `block`",
             Self::Fail => "`open` or `closed`",
+            Self::Unread => "`pass` or `refuse`",
             Self::Resolver => "nothing, `system`, or the address of a resolver, as `127.0.0.1:53`",
             Self::Source => "an https address; http only on a loopback address",
             Self::Dialect => "`nginx` or `forwarded` (Traefik, Caddy)",
             Self::Routes => {
-                "tables with `upstream` and, of `host`, `path`, `mode`, `threshold` and `crs`, what applies"
+                "tables with `upstream` and, of `host`, `path`, `mode`, `threshold`, `crs` and `unread`, what applies"
             }
             Self::Exclusions => {
                 "a list of rules (a number, a range or a tag), each with or without a target, as `942100 ARGS:q`"
@@ -185,6 +187,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("gateway.crs_exclude", Kind::Exclusions, "", "rules of it that do not run, or not on a target"),
     key("gateway.fail", Kind::Fail, "open", "what is done while requests cannot be inspected or events not be kept"),
+    key("gateway.unread", Kind::Unread, "", "what is done with bodies that are not read; none: as `fail` says"),
     key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
     key("gateway.authz_dialect", Kind::Dialect, "nginx", "in which fields they say what they ask about"),
     key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),
