@@ -25,7 +25,7 @@ pub(crate) async fn ready(state: Arc<Console>, _: Request) -> Answer {
 
 /// Answers the state in the words of docs/api.md, "Routes without a version"; 503 when store or log do not do their work.
 ///
-/// Nothing is synchronised here, so `last_sync` and `last_success` are `null`. What is wrong is said without paths.
+/// Of a copy of another installation's decisions it says how old it is. Nothing is synchronised here, so `last_sync` and `last_success` are `null`. What is wrong is said without paths.
 pub(crate) async fn state(state: Arc<Console>, _: Request) -> Answer {
     let is_connected = state.ask(|it| Ok(it.store.is_available())).await.unwrap_or(false);
     let status = (state.status)();
@@ -37,7 +37,7 @@ pub(crate) async fn state(state: Arc<Console>, _: Request) -> Answer {
         status.trouble
     };
     let is_failed = trouble.is_some();
-    let body = json!({
+    let mut body = json!({
         "system_status": if is_failed { "system_failure" } else { "idle" },
         "db_status": if is_connected { "Connected" } else { "Disconnected" },
         "last_sync": null,
@@ -46,6 +46,14 @@ pub(crate) async fn state(state: Arc<Console>, _: Request) -> Answer {
         "last_error": trouble,
         "version": env!("CARGO_PKG_VERSION"),
     });
+    if let Some(remote) = status.gateway.and_then(|it| it.remote) {
+        body["gateway_decisions"] = json!({
+            "copied": remote.decisions,
+            "heard_at": remote.heard_at.map(|it| it.to_string()),
+            "age_seconds": remote.age.map(|it| it.as_secs()),
+            "enforced": remote.is_enforced,
+        });
+    }
     let code = if is_failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     Answer::json(code, &body)
 }

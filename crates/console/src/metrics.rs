@@ -360,6 +360,12 @@ mod tests {
             upstreams_up: 2,
             inspections: 9,
             inspection_time: Duration::from_micros(250),
+            remote: Some(crate::status::Remote {
+                decisions: 5,
+                age: Some(Duration::from_millis(1500)),
+                is_enforced: true,
+                heard_at: None,
+            }),
             ..Default::default()
         });
         for (rule, count) in [("bruteforce", 2), ("ids/198.18.0.1 did it", 3), ("ids/another", 4)] {
@@ -425,6 +431,9 @@ mod tests {
         check("bartizan_gateway_upstreams{state=\"up\"} 2");
         check("bartizan_gateway_inspection_seconds_sum 0.00025");
         check("bartizan_gateway_inspection_seconds_count 9");
+        check("bartizan_gateway_copied_decisions 5");
+        check("bartizan_gateway_copied_decisions_enforced 1");
+        check("bartizan_gateway_copied_decisions_age_seconds 1.5");
         let measured = Measured { status: Status::default(), ..measured() };
         assert!(!text_of(&measured).contains("bartizan_gateway"));
     }

@@ -68,6 +68,21 @@ pub struct Gateway {
     pub inspections: u64,
     /// How long that took together.
     pub inspection_time: Duration,
+    /// The copy of another installation's decisions, where there is one.
+    pub remote: Option<Remote>,
+}
+
+/// The copy of another installation's decisions that the gateway enforces, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remote {
+    /// How many decisions it has.
+    pub decisions: u64,
+    /// When the other installation was last heard; `None` for never.
+    pub heard_at: Option<Timestamp>,
+    /// How long ago that is.
+    pub age: Option<Duration>,
+    /// Whether it is enforced: it was heard, and not too long ago.
+    pub is_enforced: bool,
 }
 
 /// Those who pull decisions with one key through one door; of several the worst.

@@ -50,6 +50,20 @@ impl Board {
         }
     }
 
+    /// Puts exactly these decisions on the board: what lay there before is forgotten, cursors too.
+    pub fn replace(&self, decisions: &[Decision], now: Timestamp) {
+        let mut set = DecisionSet::default();
+        decisions.iter().for_each(|it| set.apply(it, now));
+        self.write().set = set;
+        self.tell();
+    }
+
+    /// Whether an address is spared.
+    #[must_use]
+    pub fn spares(&self, address: IpAddr) -> bool {
+        self.read().spared.holds(address)
+    }
+
     /// Has `listener` told after each change of what is served; what expires by itself changes nothing.
     pub fn listen(&self, listener: Listener) {
         self.listeners.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
@@ -169,5 +183,17 @@ mod tests {
         assert_eq!(board.about(&target("203.0.113.7"), NOON), []);
         assert_eq!(board.select(NOON, &mut |_| true).len(), 1);
         assert_eq!(board.count(), (3, 3));
+        assert!(board.spares(monitor) && !board.spares("203.0.113.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_replaced_is_found_no_longer() {
+        let board = Board::default();
+        board.apply(&[ban(1, "203.0.113.7", 60)], NOON);
+        let version = board.version();
+        board.replace(&[ban(1, "198.51.100.1", 60)], NOON);
+        assert_ne!(board.version(), version);
+        let found = |it: &str| board.find(it.parse().unwrap(), NOON).is_some();
+        assert_eq!((found("203.0.113.7"), found("198.51.100.1"), board.count().0), (false, true, 1));
     }
 }

@@ -9,6 +9,7 @@ pub mod crowdsec;
 pub mod edge;
 mod entry;
 mod lists;
+pub mod mirror;
 pub mod nftables;
 pub mod pullers;
 mod risk;

@@ -1,6 +1,7 @@
 //! What decisions in force say of a request: blocked, or throttled to one request a second.
 //!
-//! They lie on the [`Board`] that all enforcers of the process share; here is only who was let through last.
+//! They lie on the [`Board`] that all enforcers of the process share, and in the copy of another installation's where there is
+//! one; here is only who was let through last.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,8 @@ use decision::set::Entry;
 use hashbrown::HashMap;
 use model::decision::Measure;
 use model::time::Timestamp;
+
+use crate::remote::Remote;
 
 /// How often a throttled address may send a request.
 pub const THROTTLE_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +34,7 @@ pub struct Hit {
 #[derive(Debug, Default)]
 pub struct Decisions {
     board: Arc<Board>,
+    remote: Option<Arc<Remote>>,
     /// When the next request of an address may pass.
     next: Mutex<HashMap<IpAddr, Timestamp>>,
 }
@@ -39,7 +43,19 @@ impl Decisions {
     /// Asks `board`.
     #[must_use]
     pub fn new(board: Arc<Board>) -> Self {
-        Self { board, next: Mutex::default() }
+        Self { board, ..Self::default() }
+    }
+
+    /// Asks this copy, too. Who is spared here is spared whatever it says.
+    #[must_use]
+    pub fn and(self, remote: Option<Arc<Remote>>) -> Self {
+        Self { remote, ..self }
+    }
+
+    /// The copy of another installation's decisions, if there is one.
+    #[must_use]
+    pub const fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref()
     }
 
     /// Says what is to be done with a request of `address`; `None` lets it pass.
@@ -47,7 +63,8 @@ impl Decisions {
     /// A captcha is a ban here: the gateway has none to show.
     #[must_use]
     pub fn judge(&self, address: IpAddr, now: Timestamp) -> Option<Hit> {
-        let entry = self.board.find(address, now)?;
+        let found = self.board.find(address, now).into_iter().chain(self.find_remote(address, now));
+        let entry = found.max_by_key(|it| (it.measure, it.until))?;
         let retry_after = match entry.measure {
             Measure::Ban | Measure::Captcha => entry.until.since(now),
             Measure::Throttle if self.may_pass(address, now) => return None,
@@ -56,10 +73,15 @@ impl Decisions {
         Some(Hit { entry, retry_after })
     }
 
-    /// How many are in force.
+    fn find_remote(&self, address: IpAddr, now: Timestamp) -> Option<Arc<Entry>> {
+        let entry = self.remote.as_ref().filter(|it| it.is_enforced(now))?.board().find(address, now)?;
+        (!self.board.spares(address)).then_some(entry)
+    }
+
+    /// How many are in force, those of a copy too.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.board.count().0
+        self.board.count().0 + self.remote.as_ref().map_or(0, |it| it.board().count().0)
     }
 
     /// Whether there are none.
@@ -71,6 +93,9 @@ impl Decisions {
     /// Forgets who was let through long enough ago.
     pub fn prune(&self, now: Timestamp) {
         self.board.apply(&[], now);
+        if let Some(remote) = &self.remote {
+            remote.board().apply(&[], now);
+        }
         self.next.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, next| now < *next);
     }
 
@@ -105,11 +130,10 @@ mod tests {
         NOON.plus(Duration::from_secs(seconds))
     }
 
-    fn decisions(measure: Measure) -> Decisions {
-        let board = Arc::<Board>::default();
-        let decision = Decision {
+    fn decision(measure: Measure, address: &str) -> Decision {
+        Decision {
             id: DecisionId(1),
-            target: Target::Network(Network::parse("203.0.113.7").unwrap()),
+            target: Target::Network(Network::parse(address).unwrap()),
             measure,
             origin: Origin::Rule,
             reason: String::new(),
@@ -121,8 +145,12 @@ mod tests {
             ended: None,
             is_synthetic: false,
             changed: 1,
-        };
-        board.apply(&[decision], NOON);
+        }
+    }
+
+    fn decisions(measure: Measure) -> Decisions {
+        let board = Arc::<Board>::default();
+        board.apply(&[decision(measure, "203.0.113.7")], NOON);
         Decisions::new(board)
     }
 
@@ -139,6 +167,25 @@ mod tests {
         check(Measure::Ban, &[0, 1, 59, 60], &[false, false, false, true]);
         check(Measure::Captcha, &[0, 60], &[false, true]);
         check(Measure::Throttle, &[0, 0, 1, 1, 3, 60], &[true, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn a_copy_adds_what_it_has_unless_it_is_spared_here_or_the_copy_is_too_old() {
+        let remote = Remote::new(Some(Duration::from_secs(30)));
+        let [monitor, other] = ["203.0.113.9", "203.0.113.10"];
+        let both = [decision(Measure::Ban, monitor), Decision { id: DecisionId(2), ..decision(Measure::Ban, other) }];
+        remote.board().replace(&both, NOON);
+        let decisions = decisions(Measure::Throttle).and(Some(remote.clone()));
+        let judge = |it: &str, seconds| decisions.judge(it.parse().unwrap(), after(seconds)).map(|it| it.entry.measure);
+        assert_eq!(judge(other, 0), None, "nothing was heard yet");
+        remote.heard(NOON);
+        assert_eq!([judge(monitor, 0), judge(other, 0)], [Some(Measure::Ban); 2]);
+        let mut spared = decision::spared::SparedList::new();
+        spared.add(Network::parse(monitor).unwrap(), "our monitor");
+        decisions.board.spare(spared);
+        assert_eq!([judge(monitor, 1), judge(other, 1)], [None, Some(Measure::Ban)]);
+        assert_eq!(judge(other, 30), None);
+        assert_eq!(decisions.len(), 3);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use attack::exception::Exceptions;
 use attack::inspector::Inspector;
-use decision::board::Board;
 use model::id::EventId;
 use model::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -17,6 +16,7 @@ use crate::policy::{InForce, Policy};
 use crate::record::Action;
 use crate::record::recorder::Recorder;
 use crate::record::spill::Spill;
+use crate::remote::Remote;
 use crate::settings::{PolicySettings, Settings};
 use crate::sink::Sink;
 use crate::upstream::group::GroupSettings;
@@ -53,6 +53,8 @@ pub struct Counts {
     pub upstreams_down: u64,
     /// Addresses and ranges that have a decision in force.
     pub decisions: u64,
+    /// The copy of another installation's decisions, if there is one.
+    pub remote: Option<RemoteCounts>,
     /// Events that were recorded.
     pub recorded: u64,
     /// Events that went to disk first.
@@ -61,6 +63,19 @@ pub struct Counts {
     pub lost: u64,
     /// Requests that were forwarded without inspection though they should have been inspected.
     pub uninspected: u64,
+}
+
+/// The copy of another installation's decisions, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteCounts {
+    /// How many decisions it has.
+    pub decisions: u64,
+    /// When the other installation was last heard; `None` for never.
+    pub heard_at: Option<Timestamp>,
+    /// How long ago that is.
+    pub age: Option<Duration>,
+    /// Whether it is enforced.
+    pub is_enforced: bool,
 }
 
 /// The gateway.
@@ -100,18 +115,18 @@ struct Ids {
 }
 
 impl Gateway {
-    /// Makes a gateway that enforces what is on `board`; `tls` is needed where an upstream is `https`.
+    /// Makes a gateway that enforces `decisions`; `tls` is needed where an upstream is `https`.
     ///
     /// # Errors
     ///
     /// [`StartError::NoRandomness`].
-    pub fn new(settings: Settings, tls: Option<TlsConnector>, board: Arc<Board>) -> Result<Arc<Self>, StartError> {
+    pub fn new(settings: Settings, tls: Option<TlsConnector>, decisions: Decisions) -> Result<Arc<Self>, StartError> {
         let shared = Arc::new(GroupSettings { connect: settings.times.connect, tls });
         let mut start = [0; 8];
         getrandom::fill(&mut start).map_err(|_| StartError::NoRandomness)?;
         Ok(Arc::new(Self {
             policy: InForce::new(Policy::new(settings.policy.clone(), &shared, None)),
-            decisions: Arc::new(Decisions::new(board)),
+            decisions: Arc::new(decisions),
             inspector: Inspector::new(),
             exceptions: RwLock::default(),
             recorder: Recorder::new(),
@@ -146,6 +161,7 @@ impl Gateway {
             upstreams_up: up as u64,
             upstreams_down: (upstreams.len() - up) as u64,
             decisions: self.decisions.len() as u64,
+            remote: self.decisions.remote().map(|it| counts_of(it, self::now())),
             recorded: counts.recorded.load(Ordering::Relaxed),
             spilled: counts.spilled.load(Ordering::Relaxed),
             lost: counts.lost.load(Ordering::Relaxed),
@@ -196,7 +212,16 @@ impl Gateway {
     }
 }
 
-/// Whom an alert is about, where that is an address.
+fn counts_of(remote: &Remote, now: Timestamp) -> RemoteCounts {
+    let heard_at = remote.heard_at();
+    RemoteCounts {
+        decisions: remote.board().count().0 as u64,
+        heard_at,
+        age: heard_at.map(|it| now.since(it)),
+        is_enforced: remote.is_enforced(now),
+    }
+}
+
 /// The wall clock.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -23,6 +23,7 @@ pub mod listener;
 mod pace;
 mod policy;
 pub mod record;
+pub mod remote;
 pub mod route;
 mod service;
 pub mod settings;

@@ -37,6 +37,11 @@ const MEMBERS: [&str; 17] = [
     "user",
 ];
 
+/// The member of a message of Discord that has its text.
+const DISCORD_MEMBER: &str = "content";
+/// The members by which chats tell their text: Discord's, and that of Slack, Mattermost and Teams.
+const CHAT_MEMBERS: [&str; 2] = [DISCORD_MEMBER, "text"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
@@ -45,7 +50,11 @@ enum Piece {
 
 /// A template that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template {
+    pieces: Vec<Piece>,
+    /// Whether it has the form of a chat, in which values could call people.
+    is_chat: bool,
+}
 
 impl Template {
     /// Reads a template. With a plain word in the place of each value it must be JSON.
@@ -68,11 +77,26 @@ impl Template {
         if 2 * VALUES_MAX < pieces.len() - 1 {
             return Err(format!("names more than {VALUES_MAX} values"));
         }
-        let template = Self(pieces);
+        let mut template = Self { pieces, is_chat: false };
         let shown = template.fill(|_| "x".to_owned());
-        let is_json = serde_json::from_str::<Value>(&shown).map(|_| ());
-        is_json.map_err(|it| format!("is no JSON once values are in their places: {it}"))?;
+        let shown: Value =
+            serde_json::from_str(&shown).map_err(|it| format!("is no JSON once values are in their places: {it}"))?;
+        template.is_chat = CHAT_MEMBERS.iter().any(|it| shown.get(it).is_some());
+        if shown.get(DISCORD_MEMBER).is_some() && shown.get("allowed_mentions").is_none() {
+            template.forbid_mentions();
+        }
         Ok(template)
+    }
+
+    /// Has Discord call nobody, whatever the text says.
+    ///
+    /// Source: the documentation of Discord, "Allowed Mentions Object".
+    fn forbid_mentions(&mut self) {
+        if let Some(Piece::Text(last)) = self.pieces.last_mut()
+            && let Some(end) = last.rfind('}')
+        {
+            last.replace_range(end.., ",\"allowed_mentions\":{\"parse\":[]}}");
+        }
     }
 
     /// Puts the values of a message in their places, escaped as in a string of JSON.
@@ -92,11 +116,12 @@ impl Template {
 
     fn fill(&self, value: impl Fn(&str) -> String) -> String {
         let mut out = String::new();
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Name(name) => {
                     let value: String = value(name).chars().take(VALUE_CHARS_MAX).collect();
+                    let value = if self.is_chat { calling_nobody(&value) } else { value };
                     let quoted = Value::String(value).to_string();
                     out.push_str(&quoted[1..quoted.len() - 1]);
                 }
@@ -104,6 +129,11 @@ impl Template {
         }
         out
     }
+}
+
+/// Breaks what chats take for calling people: `@everyone`, `<!here>`.
+fn calling_nobody(value: &str) -> String {
+    value.replace('@', "@\u{200b}").replace("<!", "<\u{200b}!")
 }
 
 #[cfg(test)]
@@ -136,6 +166,24 @@ mod tests {
         let injected = model::alert::Alert { title: "{{user}}\",\"admin\":\"".into(), ..alert() };
         let filled: Value = serde_json::from_str(&template.render(&message(Kind::Raised, injected))).unwrap();
         assert_eq!(filled["a"], "{{user}}\",\"admin\":\"");
+    }
+
+    #[test]
+    fn a_chat_calls_nobody_whatever_was_logged() {
+        let calling = model::alert::Alert { title: "@everyone <!here> <@&7> a@b.example".into(), ..alert() };
+        let render = |template: &str| -> Value {
+            let filled = Template::parse(template).unwrap().render(&message(Kind::Raised, calling.clone()));
+            serde_json::from_str(&filled).expect(&filled)
+        };
+        let discord = render(r#"{"content": "{{title}}", "tts": false }"#);
+        assert_eq!(discord["allowed_mentions"], serde_json::json!({"parse": []}));
+        for filled in [discord["content"].as_str(), render(r#"{"text":"{{title}}"}"#)["text"].as_str()] {
+            let filled = filled.unwrap();
+            assert!(!filled.contains("@everyone") && !filled.contains("<!here") && !filled.contains("<@&"), "{filled}");
+        }
+        let own = render(r#"{"content":"{{title}}","allowed_mentions":{"users":["7"]}}"#);
+        assert_eq!(own["allowed_mentions"], serde_json::json!({"users": ["7"]}));
+        assert_eq!(render(r#"{"title":"{{title}}"}"#)["title"], calling.title);
     }
 
     #[test]

@@ -163,8 +163,8 @@ impl Worker {
             // One that panicked is settled by the end of its lease.
             let Ok((taken, sent)) = sent else { continue };
             settled.push((taken.id, self.judge(&taken, sent, manner, state)));
-            // What has arrived and is not marked is sent again after a crash: never more of it than are on their way.
-            if manner.parallel.max(1) <= settled.len() {
+            // What has arrived and is not marked is sent again after a crash: never more of it than the channel says.
+            if manner.unmarked.max(manner.parallel) <= settled.len() {
                 self.settle(std::mem::take(&mut settled)).await;
             }
         }

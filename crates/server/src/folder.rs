@@ -114,6 +114,11 @@ impl Folder {
         self.path.join("rulesets")
     }
 
+    /// Where the decisions of another installation are kept.
+    pub(crate) fn remote_decisions(&self) -> PathBuf {
+        self.path.join("remote-decisions.snapshot")
+    }
+
     pub(crate) fn gateway(&self) -> PathBuf {
         self.path.join("gateway")
     }

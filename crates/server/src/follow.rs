@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use enforcement::nftables::AGENT;
-use enforcement::nftables::wanted::Change;
+use enforcement::{mirror, nftables};
 use gateway::upstream::address::Address;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
@@ -22,7 +22,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 
 /// How long the server is to wait for a change.
-const WAIT_S: u64 = 25;
+pub(crate) const WAIT: Duration = Duration::from_secs(25);
 /// How long a connection may take, and an answer without a byte.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a line may be, in bytes.
@@ -32,8 +32,37 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 pub(crate) enum Source {
     /// The server of a data folder of this host.
     Folder(PathBuf),
-    /// A server somewhere.
-    Url(Box<Url>),
+    /// A server somewhere, and what runs the connection to it.
+    Url(Box<Url>, Runtime),
+}
+
+/// What a line of the stream becomes.
+pub(crate) trait Line: Sized {
+    /// Reads a line; `None` for what is none.
+    fn read(line: &str) -> Option<Self>;
+
+    /// The cursor, if that is what the line is.
+    fn cursor(&self) -> Option<&str>;
+}
+
+impl Line for nftables::wanted::Change {
+    fn read(line: &str) -> Option<Self> {
+        Self::read(line)
+    }
+
+    fn cursor(&self) -> Option<&str> {
+        if let Self::Cursor(it) = self { Some(it) } else { None }
+    }
+}
+
+impl Line for mirror::Change {
+    fn read(line: &str) -> Option<Self> {
+        Self::read(line)
+    }
+
+    fn cursor(&self) -> Option<&str> {
+        if let Self::Cursor(it) = self { Some(it) } else { None }
+    }
 }
 
 /// A server somewhere.
@@ -42,37 +71,37 @@ pub(crate) struct Url {
     pub(crate) key: String,
     /// The certificate authorities to believe, PEM; without, those of the system.
     pub(crate) ca: Option<PathBuf>,
-    runtime: Runtime,
-}
-
-impl Url {
-    pub(crate) fn new(address: Address, key: String, ca: Option<PathBuf>) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
-        Ok(Self { address, key, ca, runtime })
-    }
+    /// How that setting is called.
+    pub(crate) ca_name: &'static str,
+    /// How we call ourselves.
+    pub(crate) agent: &'static str,
 }
 
 /// The changes of one answer, and the cursor behind them.
-pub(crate) struct Heard {
-    pub(crate) changes: Vec<Change>,
+pub(crate) struct Heard<T> {
+    pub(crate) changes: Vec<T>,
     pub(crate) cursor: String,
 }
 
 /// Reads lines as they come.
-#[derive(Default)]
-struct Lines {
+struct Lines<T> {
     rest: Vec<u8>,
-    changes: Vec<Change>,
+    changes: Vec<T>,
 }
 
-impl Lines {
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self { rest: Vec::new(), changes: Vec::new() }
+    }
+}
+
+impl<T: Line> Lines<T> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.rest.extend_from_slice(bytes);
         let mut begin = 0;
         while let Some(length) = self.rest[begin..].iter().position(|it| *it == b'\n') {
             let line = String::from_utf8_lossy(&self.rest[begin..begin + length]);
-            let change = Change::read(&line).ok_or_else(|| Failure::failed("it answered with what is no change"))?;
+            let change = T::read(&line).ok_or_else(|| Failure::failed("it answered with what is no change"))?;
             self.changes.push(change);
             begin += length + 1;
         }
@@ -84,11 +113,9 @@ impl Lines {
     }
 
     /// An answer is whole when it ends with its cursor.
-    fn finish(self) -> Result<Heard, Failure> {
-        match self.changes.last() {
-            Some(Change::Cursor(cursor)) if self.rest.is_empty() => {
-                Ok(Heard { cursor: cursor.clone(), changes: self.changes })
-            }
+    fn finish(self) -> Result<Heard<T>, Failure> {
+        match self.changes.last().and_then(Line::cursor) {
+            Some(cursor) if self.rest.is_empty() => Ok(Heard { cursor: cursor.to_owned(), changes: self.changes }),
             _ => Err(Failure::failed("its answer was cut off")),
         }
     }
@@ -96,32 +123,46 @@ impl Lines {
 
 impl Source {
     /// Asks what changed behind `cursor`, everything when that is empty; waits when nothing did. Blocks.
-    pub(crate) fn ask(&self, cursor: &str) -> Result<Heard, Failure> {
-        let query = if cursor.is_empty() { String::new() } else { format!("?after={}&wait={WAIT_S}s", encode(cursor)) };
-        let path = format!("/v1/decisions/changes{query}");
-        let mut lines = Lines::default();
+    pub(crate) fn ask<T: Line>(&self, cursor: &str) -> Result<Heard<T>, Failure> {
         match self {
-            Self::Folder(folder) => Client::of_server(folder, AGENT)?.stream(&path, &mut |it| lines.take(it))?,
-            Self::Url(url) => url.runtime.block_on(url.get(&path, &mut lines))?,
+            Self::Folder(folder) => {
+                let mut lines = Lines::default();
+                Client::of_server(folder, AGENT)?.stream(&path_of(cursor, WAIT), &mut |it| lines.take(it))?;
+                lines.finish()
+            }
+            Self::Url(url, runtime) => runtime.block_on(url.ask(cursor, WAIT)),
         }
-        lines.finish()
     }
 }
 
+fn path_of(cursor: &str, wait: Duration) -> String {
+    let query =
+        if cursor.is_empty() { String::new() } else { format!("?after={}&wait={}s", encode(cursor), wait.as_secs()) };
+    format!("/v1/decisions/changes{query}")
+}
+
 impl Url {
-    async fn get(&self, path: &str, lines: &mut Lines) -> Result<(), Failure> {
+    /// Asks what changed behind `cursor`, everything when that is empty; the server waits up to `wait` when nothing did.
+    pub(crate) async fn ask<T: Line>(&self, cursor: &str, wait: Duration) -> Result<Heard<T>, Failure> {
+        let mut lines = Lines::default();
+        self.get(&path_of(cursor, wait), &mut lines).await?;
+        lines.finish()
+    }
+
+    async fn get<T: Line>(&self, path: &str, lines: &mut Lines<T>) -> Result<(), Failure> {
         let connect = TcpStream::connect((self.address.host.as_str(), self.address.port));
         let stream = within(connect).await?.map_err(|it| self.failed(&it))?;
         if !self.address.is_tls {
             return self.get_on(stream, path, lines).await;
         }
-        let tls = connector(self.ca.as_deref(), "--ca", &[b"http/1.1"]).map_err(|it| Failure::usage(it.to_string()))?;
+        let tls =
+            connector(self.ca.as_deref(), self.ca_name, &[b"http/1.1"]).map_err(|it| Failure::usage(it.to_string()))?;
         let name = ServerName::try_from(self.address.host.clone()).map_err(|it| self.failed(&it))?;
         let stream = within(tls.connect(name, stream)).await?.map_err(|it| self.failed(&it))?;
         self.get_on(stream, path, lines).await
     }
 
-    async fn get_on<S>(&self, stream: S, path: &str, lines: &mut Lines) -> Result<(), Failure>
+    async fn get_on<S, T: Line>(&self, stream: S, path: &str, lines: &mut Lines<T>) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -130,7 +171,7 @@ impl Url {
         let driving = tokio::spawn(connection);
         let request = Request::get(path)
             .header("host", format!("{}:{}", self.address.host, self.address.port))
-            .header("user-agent", AGENT)
+            .header("user-agent", self.agent)
             .header("x-api-key", &self.key)
             .body(Empty::<Bytes>::new())
             .map_err(|it| Failure::usage(format!("the key cannot be sent: {it}")))?;
@@ -163,7 +204,7 @@ async fn within<T>(doing: impl Future<Output = T>) -> Result<T, Failure> {
 pub(crate) fn default_snapshot(source: &Source) -> PathBuf {
     match source {
         Source::Folder(folder) => folder.join("nftables.snapshot"),
-        Source::Url(_) => Path::new("bartizan-nftables.snapshot").to_owned(),
+        Source::Url(..) => Path::new("bartizan-nftables.snapshot").to_owned(),
     }
 }
 
@@ -174,7 +215,7 @@ mod tests {
     #[test]
     fn an_answer_that_was_cut_off_is_none() {
         let heard = |pieces: &[&str]| {
-            let mut lines = Lines::default();
+            let mut lines = Lines::<mirror::Change>::default();
             pieces.iter().try_for_each(|it| lines.take(it.as_bytes()))?;
             lines.finish().map(|it| (it.changes.len(), it.cursor))
         };

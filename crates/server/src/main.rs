@@ -19,6 +19,7 @@ mod lists;
 mod own_addresses;
 mod proposal;
 mod proxy;
+mod remote;
 mod ruleset;
 mod status;
 mod terminal;

@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use decision::board::Board;
 use gateway::crs::Crs;
+use gateway::decisions::Decisions;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
+use gateway::remote::Remote;
 use gateway::sink::Sink;
 use outbound::tls::connector;
 use tokio::net::TcpListener;
@@ -20,11 +21,13 @@ use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::config::Raw;
-use crate::config::gateway::{CrsConfig, GatewayConfig};
+use crate::config::gateway::{CrsConfig, GatewayConfig, RemoteConfig};
 use crate::crs;
 use crate::failure::Failure;
+use crate::folder::Folder;
 use crate::http::listener::{Stop, stopped};
 use crate::http::tls::{Certificates, Looked};
+use crate::remote::Follower;
 
 /// How long requests may take to finish after the gateway is told to stop; then their events are handed over.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -56,7 +59,7 @@ pub(crate) type Reread = Arc<dyn Fn() -> Result<Raw, Failure> + Send + Sync>;
 pub(crate) struct Proxying {
     /// Where clients reach it.
     pub(crate) url: String,
-    /// Ends once connections have ended and events are handed over.
+    /// Ends once connections have ended, events are handed over and the decisions of others are kept.
     pub(crate) ended: JoinHandle<()>,
 }
 
@@ -65,21 +68,29 @@ pub(crate) struct Proxy {
     pub(crate) gateway: Arc<Gateway>,
     config: GatewayConfig,
     certificates: Option<Arc<Certificates>>,
+    follower: Option<Follower>,
 }
 
 impl Proxy {
-    /// Makes it; `spill` is the folder for events that wait, `board` has the decisions.
-    pub(crate) fn new(config: &GatewayConfig, spill: PathBuf, board: Arc<Board>) -> Result<Self, Failure> {
+    /// Makes it over a data folder; `board` has the decisions of this installation.
+    pub(crate) fn new(config: &GatewayConfig, folder: &Folder, board: Arc<Board>) -> Result<Self, Failure> {
+        let spill = folder.gateway();
         let mut config = config.clone();
         fs::create_dir_all(&spill)
             .map_err(|it| Failure::unusable(format!("`{}` cannot be made: {it}", spill.display())))?;
+        let remote = config.remote.as_ref().map(|it| Remote::new(it.stop_after));
+        let follow = |(config, remote): (&RemoteConfig, &Arc<Remote>)| {
+            Follower::begin(config, remote.clone(), folder.remote_decisions())
+        };
+        let follower = config.remote.as_ref().zip(remote.as_ref()).map(follow).transpose()?;
         config.settings.spill_folder = spill;
         let tls = connector_of(&config)?;
         config.settings.policy.crs = config.crs.as_ref().map(load_crs).transpose()?;
         let certificates = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
+        let decisions = Decisions::new(board).and(remote);
         let gateway =
-            Gateway::new(config.settings.clone(), tls, board).map_err(|it| Failure::failed(it.to_string()))?;
-        Ok(Self { gateway, config, certificates })
+            Gateway::new(config.settings.clone(), tls, decisions).map_err(|it| Failure::failed(it.to_string()))?;
+        Ok(Self { gateway, config, certificates, follower })
     }
 
     /// Listens, and serves until `stop`.
@@ -100,7 +111,15 @@ impl Proxy {
         if let Some(certificates) = self.certificates {
             runtime.spawn(renew(certificates, certificate, stop.clone()));
         }
-        Ok(Proxying { url, ended: runtime.spawn(run(self.gateway, listener, acceptor, sink, stop)) })
+        let following = self.follower.map(|it| runtime.spawn(it.run(stop.clone())));
+        let running = run(self.gateway, listener, acceptor, sink, stop);
+        let ended = async move {
+            running.await;
+            if let Some(following) = following {
+                let _ = following.await;
+            }
+        };
+        Ok(Proxying { url, ended: runtime.spawn(ended) })
     }
 }
 

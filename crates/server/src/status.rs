@@ -50,6 +50,12 @@ fn status_of(counts: &gateway::gateway::Counts) -> console::status::Gateway {
         decisions: counts.decisions,
         inspections: counts.inspections,
         inspection_time: counts.inspection_time,
+        remote: counts.remote.map(|it| console::status::Remote {
+            decisions: it.decisions,
+            heard_at: it.heard_at,
+            age: it.age,
+            is_enforced: it.is_enforced,
+        }),
     }
 }
 

@@ -236,11 +236,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
             "Messages were on their way when the process before ended; they may arrive twice"
         );
     }
-    let proxy = config
-        .gateway
-        .as_ref()
-        .map(|it| Proxy::new(it, core.folder.gateway(), core.admitter.board().clone()))
-        .transpose()?;
+    let proxy =
+        config.gateway.as_ref().map(|it| Proxy::new(it, &core.folder, core.admitter.board().clone())).transpose()?;
     let gateway = proxy.as_ref().map(|it| it.gateway.clone());
     if let Some(gateway) = &gateway {
         gateway.except(rules.exceptions().clone());

@@ -25,6 +25,18 @@ pub(super) fn write(page: &mut Exposition, gateway: &Gateway) {
     for (name, help, value) in gauges {
         page.single(name, "gauge", help, value);
     }
+    if let Some(remote) = &gateway.remote {
+        let copied = "bartizan_gateway_copied_decisions";
+        page.single(copied, "gauge", "Decisions of another installation that the gateway has.", remote.decisions);
+        let enforced = "bartizan_gateway_copied_decisions_enforced";
+        let help = "1 while they count; 0 when nothing was heard for too long.";
+        page.single(enforced, "gauge", help, u64::from(remote.is_enforced));
+        if let Some(age) = remote.age {
+            let name = "bartizan_gateway_copied_decisions_age_seconds";
+            page.family(name, "gauge", "How long ago that installation was heard.");
+            page.sample(name, &[], age.as_secs_f64());
+        }
+    }
     let upstreams = "bartizan_gateway_upstreams";
     page.family(upstreams, "gauge", "Upstreams, by whether they are asked.");
     page.sample(upstreams, &[("state", "up")], gateway.upstreams_up);

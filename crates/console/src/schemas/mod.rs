@@ -224,7 +224,13 @@ fn replay_result() -> Value {
 }
 
 fn health() -> Value {
-    object([
+    let copied = object([
+        ("copied", count()),
+        ("heard_at", json!({"type": ["string", "null"], "format": "date-time"})),
+        ("age_seconds", json!({"type": ["integer", "null"]})),
+        ("enforced", json!({"type": "boolean"})),
+    ]);
+    let health = object([
         ("system_status", json!({"type": "string", "enum": ["idle", "system_failure"]})),
         ("db_status", json!({"type": "string", "enum": ["Connected", "Disconnected"]})),
         ("last_sync", json!({"type": ["string", "null"]})),
@@ -232,7 +238,8 @@ fn health() -> Value {
         ("last_event_time", json!({"type": ["string", "null"], "format": "date-time"})),
         ("last_error", option()),
         ("version", text()),
-    ])
+    ]);
+    sometimes(health, "gateway_decisions", copied)
 }
 
 fn failure() -> Value {

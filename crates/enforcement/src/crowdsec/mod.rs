@@ -21,7 +21,7 @@ use web::route::{Permission, Request, Route};
 
 use self::expand::Expanded;
 use self::filter::{About, Filter, Parameters};
-use self::wire::{Told, Writer};
+use self::wire::Writer;
 use crate::edge::{Enforcement, agent_of, identity_of};
 use crate::pullers::{Kind, Pull};
 
@@ -103,9 +103,9 @@ fn stream(edge: &Arc<Enforcement>, request: Request) -> Answer {
     let told = changes.next;
     let lag = cursor.and_then(|it| lag_of(&changes.added, it, now));
     let expanded = if edge.settings.expands_ranges && expand::needs_it(&agent) {
-        expand::expand(changes, &edge.board, &filter, now)
+        expand::expand(changes, &edge.board, filter, now)
     } else {
-        expand::as_it_is(changes)
+        expand::as_it_is(changes, &edge.board, filter, now)
     };
     let noting = edge.clone();
     let pull = Pull { identity, agent, told, lag, port };
@@ -119,13 +119,13 @@ pub(crate) fn lag_of(added: &[Arc<Entry>], cursor: Cursor, now: Timestamp) -> Op
 }
 
 fn body_of(told: Expanded, now: Timestamp) -> Answer {
-    let count = told.added.len() + told.removed.len();
+    let count = told.len();
     let write = move |take: &mut dyn FnMut(String) -> bool| {
         let mut writer = Writer::new(now, take);
         writer.raw("{\"deleted\":");
-        writer.gone(told.removed.iter().map(|(entry, network)| Told { entry, network: *network }));
+        writer.gone(told.gone());
         writer.raw(",\"new\":");
-        writer.in_force(told.added.iter().map(|(entry, network)| Told { entry, network: *network }));
+        writer.in_force(told.in_force());
         writer.raw("}");
         writer.finish()
     };
@@ -183,7 +183,7 @@ fn question(edge: &Arc<Enforcement>, request: Request) -> Answer {
     let count = found.len();
     let write = move |take: &mut dyn FnMut(String) -> bool| {
         let mut writer = Writer::new(now, take);
-        writer.in_force(found.iter().map(|entry| Told { entry, network: None }));
+        writer.in_force(found.iter().map(|entry| (entry.clone(), None)));
         writer.finish()
     };
     made(count, write).tells(Sent::new(move || noting.pullers.pulled(pull.clone())))

@@ -317,6 +317,33 @@ fn ranges_are_told_address_by_address_to_those_who_block_only_the_first() {
 }
 
 #[test]
+fn many_ranges_cost_an_answer_no_more_than_the_decisions_that_changed() {
+    const OLD: &str = "crowdsec-firewall-bouncer/-";
+    let ranges: Vec<_> =
+        (0..300_u64).map(|it| ban(it + 1, &format!("11.{}.{}.0/24", it / 250, it % 250), 600)).collect();
+    let bench = Bench::with(&ranges);
+    bench.board.apply(&[ban(301, "11.0.7.9", 3600)], NOON);
+    let pieces = |target: &str| {
+        let answer = bench.ask("GET", target, OLD, "192.0.2.1:1", "");
+        let (mut largest, mut count) = (0, 0);
+        let mut see = |piece: Bytes| {
+            largest = largest.max(piece.len());
+            count += piece.windows(8).filter(|it| *it == b"\"scope\":").count();
+            std::ops::ControlFlow::Continue(())
+        };
+        answer.stream.as_ref().unwrap().run(&mut see).unwrap();
+        (largest < 100_000, count)
+    };
+    // Each address once, made while it is sent: the answer itself holds the decisions.
+    assert_eq!(pieces("/v1/decisions/stream?startup=true"), (true, 300 * 256));
+    let changes = bench.board.since(None, NOON);
+    let expanded = expand::expand(changes, &bench.board, Filter::of_stream(&Parameters::of("")), NOON);
+    assert_eq!((expanded.added.len(), expanded.removed.len(), expanded.places()), (0, 0, (300, 301)));
+    assert_eq!(expanded.in_force().count(), 300 * 256);
+    assert_eq!(expanded.gone().count(), 0);
+}
+
+#[test]
 fn a_long_answer_comes_in_pieces_and_is_the_same() {
     let many: Vec<_> = (0..5000_u64).map(|it| ban(it + 1, &format!("203.0.{}.{}", it / 250, it % 250), 600)).collect();
     let bench = Bench::with(&many);

@@ -4,6 +4,7 @@
 //! every field is always there, and what has less than a second left is not served as new.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use decision::set::Entry;
@@ -15,12 +16,8 @@ use serde_json::Value;
 /// How many bytes of a body are made at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A decision about to be told; `network` is another than that of the entry when a range is told address by address.
-#[derive(Clone, Copy)]
-pub(crate) struct Told<'a> {
-    pub(crate) entry: &'a Entry,
-    pub(crate) network: Option<Network>,
-}
+/// A decision about to be told; with another network than its own when a range is told address by address.
+pub(crate) type Told = (Arc<Entry>, Option<Network>);
 
 /// The word of a scope: as CrowdSec writes it.
 pub(crate) fn scope(target: &Target) -> &'static str {
@@ -60,8 +57,7 @@ fn gone_since(entry: &Entry, now: Timestamp) -> String {
 }
 
 /// Writes one decision with all of its fields.
-fn write(out: &mut String, told: Told<'_>, duration: &str) {
-    let Told { entry, network } = told;
+fn write(out: &mut String, (entry, network): &Told, duration: &str) {
     let id = entry.id.0;
     let narrowed = network.map(Target::Network);
     let target = narrowed.as_ref().unwrap_or(&entry.target);
@@ -104,27 +100,27 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is in force; what is over by now is left out.
-    pub(crate) fn in_force<'b>(&mut self, list: impl Iterator<Item = Told<'b>>) {
+    pub(crate) fn in_force(&mut self, list: impl Iterator<Item = Told>) {
         let now = self.now;
         self.list(list, |it| remaining(it, now));
     }
 
     /// Writes what is over.
-    pub(crate) fn gone<'b>(&mut self, list: impl Iterator<Item = Told<'b>>) {
+    pub(crate) fn gone(&mut self, list: impl Iterator<Item = Told>) {
         let now = self.now;
         self.list(list, |it| Some(gone_since(it, now)));
     }
 
-    fn list<'b>(&mut self, list: impl Iterator<Item = Told<'b>>, duration: impl Fn(&Entry) -> Option<String>) {
+    fn list(&mut self, list: impl Iterator<Item = Told>, duration: impl Fn(&Entry) -> Option<String>) {
         let mut is_empty = true;
         for told in list {
             if !self.is_wanted {
                 return;
             }
-            let Some(duration) = duration(told.entry) else { continue };
+            let Some(duration) = duration(&told.0) else { continue };
             self.out.push(if is_empty { '[' } else { ',' });
             is_empty = false;
-            write(&mut self.out, told, &duration);
+            write(&mut self.out, &told, &duration);
             if PIECE_BYTES <= self.out.len() {
                 let piece = std::mem::replace(&mut self.out, String::with_capacity(PIECE_BYTES + 1024));
                 self.is_wanted = (self.take)(piece);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use decision::board::Board;
+use gateway::decisions::Decisions;
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::route::{Mode, RouteSettings};
@@ -130,7 +131,7 @@ pub(crate) async fn start_with(
     let policy = settings.policy.clone();
     let board = Arc::<Board>::default();
     let upstream_tls = connector(Some(&certificate("first")), "gateway.upstream_ca", &[b"http/1.1"]).unwrap();
-    let gateway = Gateway::new(settings, Some(upstream_tls), board.clone()).unwrap();
+    let gateway = Gateway::new(settings, Some(upstream_tls), Decisions::new(board.clone())).unwrap();
     let (stop, stopping) = watch::channel(false);
     let (finish, finishing) = watch::channel(false);
     let (tls, tls_now) = watch::channel(tls);

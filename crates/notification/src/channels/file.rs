@@ -30,7 +30,7 @@ pub(super) fn build(settings: &Settings<'_>, _: &Arc<Client>) -> Built {
 
 impl Channel for File {
     fn manner(&self) -> Manner {
-        Manner { batch: BATCH, ..Manner::one_by_one(Duration::from_secs(5)) }
+        Manner { batch: BATCH, unmarked: BATCH, ..Manner::one_by_one(Duration::from_secs(5)) }
     }
 
     fn target(&self) -> String {

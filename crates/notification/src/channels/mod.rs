@@ -62,11 +62,13 @@ impl ChannelKind {
 /// How a channel wants to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
-    /// How many messages are on their way at once. Above 1 only where the receiver leaves out an id that it has: that
-    /// many may arrive twice after a crash.
+    /// How many messages are on their way at once. Above 1 only where the receiver leaves out an id that it has.
     pub parallel: usize,
     /// How many messages are taken at once.
     pub batch: usize,
+    /// How many may have arrived and not be marked yet: marking is a write to disk, which so many share. At least
+    /// `parallel`; so many may arrive twice after a crash, with the same ids.
+    pub unmarked: usize,
     /// How long to wait between two messages.
     pub pause: Duration,
     /// How long a message may take.
@@ -79,7 +81,7 @@ impl Manner {
     /// One message at a time, as fast as they are taken.
     #[must_use]
     pub const fn one_by_one(timeout: Duration) -> Self {
-        Self { parallel: 1, batch: 1, pause: Duration::ZERO, timeout, reminder: None }
+        Self { parallel: 1, batch: 1, unmarked: 1, pause: Duration::ZERO, timeout, reminder: None }
     }
 }
 

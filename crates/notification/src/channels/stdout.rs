@@ -24,7 +24,7 @@ pub(super) fn build(_: &Settings<'_>, _: &Arc<Client>) -> Built {
 
 impl Channel for Stdout {
     fn manner(&self) -> Manner {
-        Manner { batch: BATCH, ..Manner::one_by_one(Duration::from_secs(5)) }
+        Manner { batch: BATCH, unmarked: BATCH, ..Manner::one_by_one(Duration::from_secs(5)) }
     }
 
     fn target(&self) -> String {

@@ -19,7 +19,9 @@ const KEYS_MAX: usize = 2;
 /// How many messages are on their way at once. The receiver leaves out a `webhook-id` that it has.
 const PARALLEL: usize = 8;
 /// How many are taken at once.
-const BATCH: usize = 128;
+const BATCH: usize = 512;
+/// How many share one write of what has arrived.
+const UNMARKED: usize = 64;
 /// The longest pause that may be asked for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -85,8 +87,8 @@ impl Webhook {
 
 impl Channel for Webhook {
     fn manner(&self) -> Manner {
-        let (parallel, batch) = if self.pause.is_zero() { (PARALLEL, BATCH) } else { (1, 1) };
-        Manner { parallel, batch, pause: self.pause, ..Manner::one_by_one(self.client.longest()) }
+        let (parallel, batch, unmarked) = if self.pause.is_zero() { (PARALLEL, BATCH, UNMARKED) } else { (1, 1, 1) };
+        Manner { parallel, batch, unmarked, pause: self.pause, ..Manner::one_by_one(self.client.longest()) }
     }
 
     fn target(&self) -> String {

@@ -6,6 +6,7 @@ use super::flags::Flags;
 use crate::config::keys::KEYS;
 use crate::core::admin_key_of_environment;
 use crate::failure::Failure;
+use crate::remote::key_of;
 use crate::ruleset::Selection;
 use crate::terminal;
 
@@ -36,6 +37,9 @@ pub(crate) fn config(arguments: lexopt::Parser) -> Result<u8, Failure> {
             admin_key_of_environment()?;
             Selection::of(&config).read()?;
             config.notify.notifier()?;
+            if let Some(remote) = config.gateway.as_ref().and_then(|it| it.remote.as_ref()) {
+                key_of(&remote.key)?;
+            }
             terminal::print("The configuration is good.\n")?;
         }
         "show" => terminal::print(&flags.raw()?.show())?,

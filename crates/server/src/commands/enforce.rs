@@ -8,9 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use enforcement::edge::in_words;
+use enforcement::nftables::AGENT;
 use enforcement::nftables::kernel::{self, KernelError};
 use enforcement::nftables::script;
 use enforcement::nftables::snapshot::Snapshot;
+use enforcement::nftables::wanted::Change;
 use gateway::upstream::address::Address;
 use lexopt::ValueExt;
 use pipeline::ingest::now;
@@ -65,7 +67,10 @@ pub(crate) fn enforce(arguments: lexopt::Parser) -> Result<u8, Failure> {
         Some(url) => {
             let address = Address::parse(&url)
                 .map_err(|_| Failure::usage(format!("`--url` is `{url}`, and must be as `https://HOST:7070`")))?;
-            Source::Url(Box::new(Url::new(address, key_of(key, key_file.as_deref())?, ca)?))
+            let key = key_of(key, key_file.as_deref())?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
+            Source::Url(Box::new(Url { address, key, ca, ca_name: "--ca", agent: AGENT }), runtime)
         }
         None => Source::Folder(config.data),
     };
@@ -96,12 +101,12 @@ struct Firewall {
 
 impl Firewall {
     /// Takes what was heard, and puts it into the kernel.
-    fn take(&mut self, heard: Heard) -> Result<(), KernelError> {
+    fn take(&mut self, heard: Heard<Change>) -> Result<(), KernelError> {
         let now = now();
         let mut changed = BTreeSet::new();
         self.state.wanted.expire(now);
         for change in &heard.changes {
-            self.is_in_kernel &= *change != enforcement::nftables::wanted::Change::Reset;
+            self.is_in_kernel &= *change != Change::Reset;
             changed.extend(self.state.wanted.take(change, now));
         }
         if self.state.wanted.is_over_limit() {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use gateway::route::{Mode, RouteSettings};
 use gateway::settings::{AuthzDialect, Fail, PolicySettings, Settings, Times};
@@ -20,6 +21,9 @@ const ROUTES_MAX: usize = 1000;
 /// How many bytes of a body may be inspected: they are held until that is done, for each request.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
+/// How long decisions of another installation must count at least without news of it: three questions.
+const STOP_AFTER_MIN: Duration = Duration::from_secs(3);
+
 /// The gateway, complete.
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayConfig {
@@ -29,6 +33,19 @@ pub(crate) struct GatewayConfig {
     pub(crate) settings: Settings,
     /// The Core Rule Set that is to be loaded into them.
     pub(crate) crs: Option<CrsConfig>,
+    /// Whose decisions are enforced beside our own.
+    pub(crate) remote: Option<RemoteConfig>,
+}
+
+/// Another installation whose decisions are enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RemoteConfig {
+    pub(crate) address: Address,
+    /// Where its key is: `file:PATH` or `env:NAME`.
+    pub(crate) key: String,
+    pub(crate) ca: Option<PathBuf>,
+    /// How long its decisions count without news of it; `None`: each until it ends.
+    pub(crate) stop_after: Option<Duration>,
 }
 
 /// Where the Core Rule Set is, and how it is run.
@@ -111,7 +128,30 @@ impl Raw {
         };
         let listen = self.get("gateway.listen", |it| it.parse().ok())?;
         let upstream_ca = self.optional_path("gateway.upstream_ca");
-        Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings, crs }))
+        let remote = self.remote()?;
+        Ok((!is_idle).then_some(GatewayConfig { listen, tls, upstream_ca, settings, crs, remote }))
+    }
+
+    fn remote(&self) -> Result<Option<RemoteConfig>, Failure> {
+        let address = self.get("gateway.decisions_from", |it| {
+            let safe = |it: Address| (it.is_tls || is_loopback(&it.host)).then_some(it);
+            if it.is_empty() { Some(None) } else { Address::parse(it).ok().and_then(safe).map(Some) }
+        })?;
+        let key = self.get("gateway.decisions_key", |it| {
+            let is_good = it.is_empty() || it.starts_with("file:") || it.starts_with("env:");
+            is_good.then(|| it.to_owned())
+        })?;
+        let ca = self.optional_path("gateway.decisions_ca");
+        let stop_after = self.get("gateway.decisions_stop_after", |it| {
+            let some = |it: Duration| (STOP_AFTER_MIN <= it).then_some(Some(it));
+            if it.is_empty() { Some(None) } else { units::duration(it).and_then(some) }
+        })?;
+        let Some(address) = address else { return Ok(None) };
+        if key.is_empty() {
+            let message = "`gateway.decisions_from` needs `gateway.decisions_key`: `file:PATH` or `env:NAME` of a key of scope bouncer";
+            return Err(Failure::usage(message));
+        }
+        Ok(Some(RemoteConfig { address, key, ca, stop_after }))
     }
 
     fn upstreams(&self) -> Result<Vec<Address>, Failure> {
@@ -154,6 +194,10 @@ impl Raw {
             idle: time("gateway.idle_timeout")?,
         })
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|it: std::net::IpAddr| it.is_loopback())
 }
 
 /// Reads the address of an upstream that stands in the key `path`.
@@ -321,6 +365,25 @@ mod tests {
             ],
         };
         assert_eq!(config.crs, Some(expected));
+    }
+
+    #[test]
+    fn decisions_come_from_elsewhere_with_a_key_that_is_named_and_never_in_the_clear() {
+        let read = |it: &str| config_of(&format!("[gateway]\nupstream = [\"http://127.0.0.1:3000\"]\n{it}"));
+        let full =
+            "decisions_from = \"https://lead:7070\"\ndecisions_key = \"file:/k\"\ndecisions_stop_after = \"1h\"\n";
+        let remote = read(full).unwrap().unwrap().remote.unwrap();
+        assert_eq!((remote.address.host.as_str(), remote.stop_after), ("lead", Some(Duration::from_secs(3600))));
+        assert_eq!(read("").unwrap().unwrap().remote, None);
+        for (text, key) in [
+            ("decisions_from = \"http://lead:7070\"\ndecisions_key = \"file:/k\"\n", "gateway.decisions_from"),
+            ("decisions_from = \"https://lead:7070\"\n", "gateway.decisions_key"),
+            ("decisions_from = \"https://lead:7070\"\ndecisions_key = \"bz_x\"\n", "gateway.decisions_key"),
+            ("decisions_stop_after = \"2s\"\n", "gateway.decisions_stop_after"),
+        ] {
+            let complaint = read(text).unwrap_err();
+            assert!(complaint.contains(key), "{complaint}");
+        }
     }
 
     #[track_caller]

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Fail,
     Unread,
     Dialect,
+    Secret,
     Routes,
     Exclusions,
     Resolver,
@@ -52,6 +53,7 @@ impl Kind {
             Self::Unread => "`pass` or `refuse`",
             Self::Resolver => "nothing, `system`, or the address of a resolver, as `127.0.0.1:53`",
             Self::Source => "an https address; http only on a loopback address",
+            Self::Secret => "`file:PATH` or `env:NAME`: where the secret is",
             Self::Dialect => "`nginx` or `forwarded` (Traefik, Caddy)",
             Self::Routes => {
                 "tables with `upstream` and, of `host`, `path`, `mode`, `threshold`, `crs` and `unread`, what applies"
@@ -190,6 +192,20 @@ pub(crate) const KEYS: &[Key] = &[
     key("gateway.unread", Kind::Unread, "", "what is done with bodies that are not read; none: as `fail` says"),
     key("gateway.authz_path", Kind::Path, "", "the path under which trusted proxies ask for decisions; none: nowhere"),
     key("gateway.authz_dialect", Kind::Dialect, "nginx", "in which fields they say what they ask about"),
+    key(
+        "gateway.decisions_from",
+        Kind::Source,
+        "",
+        "another installation whose decisions are enforced too, as `https://HOST:7070`; none: only our own",
+    ),
+    key("gateway.decisions_key", Kind::Secret, "", "a key of it, of scope bouncer"),
+    key("gateway.decisions_ca", Kind::Path, "", "the authorities of its certificate, PEM; none: those of the system"),
+    key(
+        "gateway.decisions_stop_after",
+        Kind::Duration,
+        "",
+        "how long its decisions count without news of it, at least `3s`; none: each until it ends",
+    ),
     key("gateway.upstream_ca", Kind::Path, "", "the authorities of https upstreams, PEM; none: those of the system"),
     key("gateway.tls_cert", Kind::Path, "", "the certificate chain of the gateway, PEM; read again when it changes"),
     key("gateway.tls_key", Kind::Path, "", "its private key, PEM"),

@@ -28,7 +28,7 @@ const RULE: &str =
     "SecRule ARGS \"@streq moon\" \"id:101,phase:2,deny,msg:'Moon',tag:'attack-moon',severity:'CRITICAL'\"\n";
 
 /// A site whose login always fails; returns its port.
-fn site() -> u16 {
+pub(crate) fn site() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -52,12 +52,12 @@ fn site() -> u16 {
 }
 
 /// A port at which nobody listens, for now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The whole answer to a GET by `client` through the gateway at `port`.
-fn get(port: u16, path: &str, client: &str) -> String {
+pub(crate) fn get(port: u16, path: &str, client: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nX-Forwarded-For: {client}\r\n\r\n");
@@ -67,7 +67,7 @@ fn get(port: u16, path: &str, client: &str) -> String {
     answer
 }
 
-fn status(answer: &str) -> &str {
+pub(crate) fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or_default()
 }
 

@@ -59,12 +59,14 @@ pub(crate) struct Start {
     pub(crate) config: Option<PathBuf>,
     /// What the process writes into its own log, as `BARTIZAN_LOG` says it.
     pub(crate) log: Option<&'static str>,
+    /// Where it listens; 0 for any port that is free.
+    pub(crate) port: u16,
 }
 
 impl Start {
     /// On a data folder, with nothing special.
     pub(crate) fn on(data: &Path) -> Self {
-        Self { data: data.to_owned(), failpoint: None, config: None, log: None }
+        Self { data: data.to_owned(), failpoint: None, config: None, log: None, port: 0 }
     }
 
     /// Starts the server and waits until it serves.
@@ -99,10 +101,16 @@ impl Start {
         child.wait().expect("the child is ours");
     }
 
+    /// Starts it on a port of its own choice, which must be free.
+    pub(crate) fn must_on(&self, port: u16) -> Server {
+        Self { port, ..self.clone() }.must()
+    }
+
     /// Starts the process; the port comes once it serves.
     fn spawn(&self) -> (Child, Receiver<u16>) {
+        let listen = format!("127.0.0.1:{}", self.port);
         let data = self.data.to_str().expect("folders of the proofs have plain names");
-        let mut command = command(&["up", "--data", data, "--listen", "127.0.0.1:0"]);
+        let mut command = command(&["up", "--data", data, "--listen", &listen]);
         if let Some(failpoint) = &self.failpoint {
             command.env("BARTIZAN_FAILPOINT", failpoint);
         }
