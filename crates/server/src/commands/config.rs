@@ -35,7 +35,8 @@ pub(crate) fn config(arguments: lexopt::Parser) -> Result<u8, Failure> {
             let config = flags.config()?;
             admin_key_of_environment()?;
             Selection::of(&config).read()?;
-            config.notify.notifier()?;
+            let notifier = config.notify.notifier()?;
+            config.brokers.resolve(&notifier.targets())?;
             terminal::print("The configuration is good.\n")?;
         }
         "show" => terminal::print(&flags.raw()?.show())?,

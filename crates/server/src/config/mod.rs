@@ -5,6 +5,7 @@
 pub(crate) mod crawlers;
 pub(crate) mod decisions;
 pub(crate) mod gateway;
+pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod notify;
 
@@ -36,6 +37,8 @@ pub(crate) struct Raw {
     pub(crate) values: BTreeMap<&'static str, Told>,
     /// What was said of the destinations of messages, by name and key.
     pub(crate) destinations: BTreeMap<String, BTreeMap<String, Told>>,
+    /// What was said of the sections that have a name of their own below them, by section.
+    pub(crate) named: BTreeMap<&'static str, inputs::Named>,
     /// The file that was read, if any.
     pub(crate) file: Option<PathBuf>,
 }
@@ -98,6 +101,7 @@ pub(crate) struct Config {
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
     pub(crate) notify: notify::NotifyConfig,
+    pub(crate) brokers: inputs::BrokersConfig,
 }
 
 impl Raw {
@@ -155,6 +159,9 @@ impl Raw {
                 continue;
             }
             for (name, value) in members {
+                if self.take_named(&path.display().to_string(), section, name, value)? {
+                    continue;
+                }
                 self.take_value(path, &format!("{section}.{name}"), value)?;
             }
             if members.is_empty() && !KEYS.iter().any(|it| it.path.split('.').next() == Some(section)) {
@@ -209,6 +216,9 @@ impl Raw {
         };
         if section.eq_ignore_ascii_case(notify::SECTION) {
             return self.take_destination_variable(name, key, value);
+        }
+        if self.take_named_variable(name, section, key, value) {
+            return Ok(());
         }
         let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(key) = KEYS.iter().find(|it| it.path == path) else {
@@ -326,6 +336,7 @@ impl Raw {
             },
             gateway: self.gateway()?,
             notify: self.notify()?,
+            brokers: self.brokers(),
         };
         for address in [listen.ip(), config.crowdsec.listen.ip()] {
             if !address.is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
@@ -373,6 +384,7 @@ impl Raw {
             out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));
         }
         out.push_str(&self.show_destinations());
+        out.push_str(&self.show_named());
         out
     }
 }
