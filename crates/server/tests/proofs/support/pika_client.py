@@ -1,4 +1,4 @@
-"""A client of RabbitMQ that is not ours: `pika_client.py ADDRESS COMMAND JSON`; answers with JSON on stdout."""
+"""A client of RabbitMQ that is not ours: `pika_client.py ADDRESS COMMAND`; asked and answers with JSON."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import uuid
 import pika
 
 ADDRESS = sys.argv[1]
-ASKED = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+ASKED = json.load(sys.stdin)
 
 
 def connect():
@@ -70,9 +70,9 @@ def call(channel):
             for _ in range(ASKED.get("turns", 1)):
                 correlation = str(uuid.uuid4())
                 with lock:
-                    sent[correlation] = body = body.replace("ID", correlation)
+                    sent[correlation] = text = body.replace("THE-ID", correlation)
                 properties = pika.BasicProperties(reply_to=ASKED["replies"], correlation_id=correlation)
-                mine.basic_publish("", ASKED["queue"], body.encode(), properties)
+                mine.basic_publish("", ASKED["queue"], text.encode(), properties)
 
     threads = [threading.Thread(target=caller, args=(body,)) for body in ASKED["bodies"]]
     for thread in threads:

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -40,8 +40,17 @@ impl Broker {
     /// Has the other client do something.
     #[track_caller]
     pub(crate) fn ask(&self, command: &str, asked: &Value) -> Value {
-        let done = Command::new(PYTHON).args([CLIENT, &self.address, command, &asked.to_string()]).output();
-        let done = done.expect("python3 can be started");
+        let mut client = Command::new(PYTHON);
+        client
+            .args([CLIENT, &self.address, command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut client = client.spawn().expect("python3 can be started");
+        // It reads all of it before it says anything.
+        let stdin = client.stdin.take();
+        stdin.map(|mut it| it.write_all(asked.to_string().as_bytes())).expect("stdin is piped").expect("it reads");
+        let done = client.wait_with_output().expect("it is ours");
         assert!(done.status.success(), "{command} {asked}: {}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).expect("it answers with JSON")
     }
