@@ -359,6 +359,73 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_is_doubled() {
     assert_eq!(left(&broker, queue), 0);
 }
 
+#[test]
+fn what_was_stored_and_not_acknowledged_comes_again_and_is_known() {
+    let Some(broker) = Broker::find() else { return };
+    for (failpoint, is_stored) in
+        [("log.before_sync:4", false), ("log.after_sync:4", true), ("ingest.before_answer:4", true)]
+    {
+        let folder = new_folder();
+        let queue = format!("at-{}", failpoint.split(':').next().unwrap());
+        broker.ask("declare", &json!({"queues": [{"name": queue}]}));
+        let text = format!("[inputs.at]\ntype = \"rabbitmq\"\nurl = \"{}\"\nqueue = \"{queue}\"\n", broker.address);
+        let start = start(folder.path(), &text);
+        let crashing = Start { failpoint: Some(failpoint.to_owned()), ..start.clone() }.must();
+        broker.ask("publish", &messages(&queue, 0..60));
+        crashing.wait_for_abort(PATIENCE);
+        let server = start.must();
+        let counts = wait(&start, "every message", || {
+            Some(server.get("/v1/ledger")["inputs"]["at"].clone()).filter(|it| it["stored"] == 60)
+        });
+        let again = counts["duplicate"].as_u64().unwrap();
+        assert!(!is_stored || 0 < again, "{failpoint}: {counts}");
+        server.stop();
+        assert_eq!(left(&broker, &queue), 0, "{failpoint}");
+    }
+}
+
+#[test]
+fn what_is_passed_on_survives_a_kill_with_its_id() {
+    let Some(broker) = Broker::find() else { return };
+    let folder = new_folder();
+    let (exchange, queue) = ("passed-on", "passed-on-to");
+    broker.ask(
+        "declare",
+        &json!({
+            "exchanges": [{"name": exchange, "kind": "topic"}], "queues": [{"name": queue, "bind": [[exchange, "#"]]}],
+        }),
+    );
+    let text = format!(
+        "[forward.out]\ntype = \"rabbitmq\"\nurl = \"{}\"\nexchange = \"{exchange}\"\nwhat = \"logs\"\n",
+        broker.address
+    );
+    let start = start(folder.path(), &text);
+    let mut server = start.must();
+    let mut sent = std::collections::BTreeSet::new();
+    for cycle in 0..3 {
+        for number in 0..20 {
+            let address = format!("198.51.{cycle}.{number}");
+            assert_eq!(server.call("POST", "/logs", &log(200, &address)).status, 200);
+            sent.insert(address);
+        }
+        server.kill();
+        server = start.must();
+    }
+    let mut ids = std::collections::BTreeMap::new();
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < sent.len() {
+        let taken = broker.ask("take", &json!({"queue": queue, "count": 1}));
+        let message = taken.get(0).unwrap_or_else(|| panic!("{} of {}: {}", told.len(), sent.len(), start.tail()));
+        let body: Value = serde_json::from_str(message["body"].as_str().unwrap()).unwrap();
+        let (address, id) =
+            (body["client_ip"].as_str().unwrap().to_owned(), message["id"].as_str().unwrap().to_owned());
+        assert_eq!(ids.entry(address.clone()).or_insert_with(|| id.clone()), &id, "{address} came with two ids");
+        told.insert(address);
+    }
+    assert_eq!(told, sent);
+    server.stop();
+}
+
 /// The other client must be there wherever the broker is.
 #[test]
 fn the_other_client_is_there() {
