@@ -2,6 +2,7 @@
 //!
 //! Labels hold names that an operator chose: rules, detectors, inputs. No address, path or user, and a bounded number.
 
+mod brokers;
 mod gateway;
 
 use std::collections::BTreeMap;
@@ -86,6 +87,7 @@ fn text_of(measured: &Measured) -> String {
         gateway::write(&mut page, it);
     }
     deliveries(&mut page, &measured.status.deliveries);
+    brokers::write(&mut page, &measured.status);
     rtg(&mut page, measured);
     bouncers(&mut page, &measured.status);
     process(&mut page, measured);

@@ -43,6 +43,42 @@ pub struct Status {
     pub bouncers: Vec<Bouncer>,
     /// What became of messages, by destination.
     pub deliveries: Vec<Deliveries>,
+    /// The queues that are read.
+    pub sources: Vec<Source>,
+    /// The exchanges to which events are passed on.
+    pub forwards: Vec<Forward>,
+}
+
+/// A queue that is read; counts are since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The name of the input.
+    pub name: String,
+    /// Whether it is connected.
+    pub is_connected: bool,
+    /// How often it has connected.
+    pub connects: u64,
+    /// How many messages have come.
+    pub received: u64,
+    /// How many of them were on their way before, as the broker says.
+    pub redelivered: u64,
+    /// How many were acknowledged.
+    pub acknowledged: u64,
+    /// How many answers were sent.
+    pub replies: u64,
+}
+
+/// An exchange to which events are passed on; counts are since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How many messages the broker has confirmed.
+    pub published: u64,
+    /// How many of them no queue took.
+    pub unrouted: u64,
+    /// Whether it does not go on.
+    pub is_in_trouble: bool,
 }
 
 /// The state of the gateway, at one moment; counts are since the process began.

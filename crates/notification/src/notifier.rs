@@ -105,6 +105,12 @@ impl Notifier {
         self.destinations.is_empty()
     }
 
+    /// Returns where all destinations lead, without secrets.
+    #[must_use]
+    pub fn targets(&self) -> Vec<String> {
+        self.destinations.iter().map(|it| it.channel.target()).collect()
+    }
+
     /// Returns the messages for an alert that is new.
     #[must_use]
     pub fn raised(&self, alert: &Alert) -> Vec<OutboxRow> {

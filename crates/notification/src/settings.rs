@@ -26,8 +26,10 @@ pub const SECRET_KEYS: &[&str] = &["url", "secret", "routing_key", "password", "
 
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`notify.{destination}.{key}` {message}")]
+#[error("`{section}.{destination}.{key}` {message}")]
 pub struct SettingError {
+    /// The section: `notify`, or another whose members are like destinations.
+    pub section: &'static str,
     /// The destination.
     pub destination: String,
     /// The key.
@@ -46,6 +48,7 @@ pub struct Surroundings<'a> {
 
 /// The settings of one destination, as they were written; lists have a line for each of their elements.
 pub struct Settings<'a> {
+    section: &'static str,
     name: &'a str,
     values: &'a BTreeMap<String, String>,
     around: &'a Surroundings<'a>,
@@ -63,8 +66,22 @@ impl<'a> Settings<'a> {
         values: &'a BTreeMap<String, String>,
         around: &'a Surroundings<'a>,
     ) -> Result<Self, SettingError> {
+        Self::of_section("notify", name, values, around)
+    }
+
+    /// The same for a member of another section.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none.
+    pub fn of_section(
+        section: &'static str,
+        name: &'a str,
+        values: &'a BTreeMap<String, String>,
+        around: &'a Surroundings<'a>,
+    ) -> Result<Self, SettingError> {
         let is_name = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, '-' | '_');
-        let settings = Self { name, values, around, read: RefCell::default() };
+        let settings = Self { section, name, values, around, read: RefCell::default() };
         if name.is_empty() || NAME_CHARS_MAX < name.len() || !name.chars().all(is_name) {
             let message = "must be called by 1 to 40 of the characters a-z, 0-9, `-` and `_`";
             return Err(settings.wrong("*", message));
@@ -81,7 +98,12 @@ impl<'a> Settings<'a> {
     /// Says that a key is wrong.
     #[must_use]
     pub fn wrong(&self, key: &str, message: impl Into<String>) -> SettingError {
-        SettingError { destination: self.name.to_owned(), key: key.to_owned(), message: message.into() }
+        SettingError {
+            section: self.section,
+            destination: self.name.to_owned(),
+            key: key.to_owned(),
+            message: message.into(),
+        }
     }
 
     /// Reads a text; `None` when it is not set.

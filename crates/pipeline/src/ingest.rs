@@ -365,7 +365,9 @@ impl Writer {
             Book { inputs: book.inputs.clone(), refused_requests: book.refused_requests, ..Book::default() }
         };
         apply(&mut book.inputs, group, planned);
-        let changed = group.iter().map(|it| it.submission.input.to_string());
+        let is_counted = |plan: &Planned| 0 < plan.counts.received() || 0 < plan.resolved;
+        let changed = group.iter().zip(planned).filter(|(_, plan)| is_counted(plan));
+        let changed = changed.map(|(it, _)| it.submission.input.to_string());
         let inputs: BTreeSet<String> = changed.chain(self.unwritten.iter().cloned()).collect();
         for input in inputs {
             let (key, value) = book.mark_of(&input);

@@ -2,6 +2,7 @@
 
 mod actions;
 mod bouncers;
+mod brokers;
 mod client;
 mod commands;
 mod config;

@@ -14,6 +14,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 use pipeline::progress::Progress;
 
+use crate::brokers::Brokers;
 use crate::http::deliveries::Deliveries;
 use crate::http::service::InFlight;
 use crate::up::Loaded;
@@ -29,6 +30,7 @@ pub(crate) struct StatusParts {
     pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) enforcement: Arc<Enforcement>,
     pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) brokers: Arc<Brokers>,
 }
 
 /// How old the newest snapshot is; `None` without one, or when the clock was set back behind it.
@@ -81,7 +83,8 @@ fn bouncers_of(edge: &Enforcement) -> Vec<Bouncer> {
 
 /// Gathers it whenever it is asked for.
 pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource {
-    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, enforcement, deliveries } = parts;
+    let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, enforcement, deliveries, brokers } =
+        parts;
     Arc::new(move || {
         let done = progress.done().clone();
         let raised = done.raised.iter().map(|((rule, detector, severity), count)| Raised {
@@ -107,6 +110,8 @@ pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource 
             requests_in_flight: in_flight.load(Ordering::Relaxed),
             matches: done.matches,
             deliveries: deliveries.shown(),
+            sources: brokers.sources_shown(),
+            forwards: brokers.forwards_shown(),
             gateway: gateway.as_ref().map(|it| status_of(&it.counts())),
         }
     })

@@ -32,6 +32,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::bouncers::Bouncers;
+use crate::brokers::Brokers;
 use crate::config::Config;
 use crate::core::{Core, admin_key_of_environment};
 use crate::crawlers::{AtTheDoor, Means};
@@ -74,6 +75,7 @@ pub(crate) struct Assembly {
     pub(crate) bouncers: Arc<Bouncers>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) brokers: Arc<Brokers>,
 }
 
 /// How many rules are in force, for the page.
@@ -152,6 +154,7 @@ pub(crate) fn assemble(
         Bouncers::new(&core, &auth, &ingest, config, &in_flight, is_tls, notifier.clone()).map_err(store_failed)?;
     let bouncers = Arc::new(bouncers);
     let deliveries = Arc::new(Deliveries::new(notifier.clone(), core.store.clone()));
+    let brokers = Arc::new(Brokers::new(config.brokers.resolve(&notifier.targets())?));
     let status = status_source(StatusParts {
         progress: core.progress.clone(),
         loaded: loaded.clone(),
@@ -161,6 +164,7 @@ pub(crate) fn assemble(
         gateway,
         enforcement: bouncers.edge.clone(),
         deliveries: deliveries.clone(),
+        brokers: brokers.clone(),
     });
     let console = Console::new(
         core.store.clone(),
@@ -178,6 +182,7 @@ pub(crate) fn assemble(
     let announced = notifier.clone();
     console.announce_closed(Arc::new(move |alert: &Alert, at: Timestamp| announced.closed(alert, at)));
     routes.extend(deliveries::routes(&deliveries));
+    routes.extend(brokers.routes());
     routes.extend(own::routes(&Arc::new(Own {
         store: core.store.clone(),
         auth: auth.clone(),
@@ -190,7 +195,19 @@ pub(crate) fn assemble(
     routes.extend(explain::routes(core.log.clone(), core.store.clone(), core.folder.rulesets()));
     console.describe(&routes);
     let service = Arc::new(Service::new(routes, auth.clone(), ingest.clone(), config.body, in_flight, is_tls));
-    Ok(Assembly { core, service, auth, console, ingest, ingest_thread, loaded, bouncers, notifier, deliveries })
+    Ok(Assembly {
+        core,
+        service,
+        auth,
+        console,
+        ingest,
+        ingest_thread,
+        loaded,
+        bouncers,
+        notifier,
+        deliveries,
+        brokers,
+    })
 }
 
 impl Assembly {
@@ -324,6 +341,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let stop_reading = Stop::default();
     let door: Arc<dyn Sink> = door(&assembly);
     let readers = follow_files(&config, &door, &stop_reading)?;
+    let reading = assembly.brokers.read(runtime.handle(), &door, &stopping);
     let demo = options.is_demo.then(|| crate::commands::demo::spawn(assembly.ingest.clone(), stop_reading.clone()));
 
     // Before anybody can know that we are there: a signal must never meet a process that does not wait for it.
@@ -332,7 +350,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     if let Some(certificates) = tls.clone() {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
-    let delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
+    let mut delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
+    let (log, ingest) = (&assembly.core.log, &assembly.ingest);
+    delivering.extend(assembly.brokers.forward(runtime.handle(), log, ingest, &stopping));
+    delivering.extend(reading);
     runtime.spawn(upkeep::tend_outbox(assembly.deliveries.clone(), config.notify.limits, stopping.clone()));
     runtime.spawn(upkeep::note_key_uses(assembly.auth.clone(), stopping.clone()));
     let keeping = runtime.spawn(assembly.bouncers.clone().keep(stopping.clone()));

@@ -29,12 +29,52 @@ pub(super) fn named() -> Vec<(&'static str, Value)> {
         ("NewException", new_exception()),
         ("ProposedException", proposed_exception()),
         ("Destinations", list_of(destination())),
+        ("Sources", list_of(source())),
+        ("Forwards", list_of(forward())),
         ("Tried", tried()),
         ("Deliveries", list_of(delivery())),
         ("DeliveryReplay", delivery_replay()),
         ("DeliveriesReplayed", open(&["replayed"], &[("replayed", count())])),
         ("MadeKey", open(&["name", "scope", "key"], &[("name", text()), ("scope", scope()), ("key", text())])),
     ]
+}
+
+fn source() -> Value {
+    let error = open(&["reason", "at"], &[("reason", text()), ("at", time())]);
+    open(
+        &["name", "type", "broker", "queue", "connected", "connects", "received", "acknowledged"],
+        &[
+            ("name", described(text(), "The name of the input.")),
+            ("type", word("rabbitmq")),
+            ("broker", described(text(), "Where it is, without secrets.")),
+            ("queue", text()),
+            ("exchange", option()),
+            ("connected", json!({"type": "boolean"})),
+            ("since", described(option(), "Since when it is connected, or is not.")),
+            ("connects", count()),
+            ("waiting", described(json!({"type": "boolean"}), "Whether it waits until there is room.")),
+            ("received", described(count(), "Messages since the process began.")),
+            ("redelivered", described(count(), "Of them those that were on their way before, as the broker says.")),
+            ("acknowledged", count()),
+            ("replies", count()),
+            ("last_error", json!({"oneOf": [error, {"type": "null"}]})),
+        ],
+    )
+}
+
+fn forward() -> Value {
+    let trouble = open(&["reason", "since"], &[("reason", text()), ("since", time())]);
+    open(
+        &["name", "what", "target", "published", "unrouted"],
+        &[
+            ("name", text()),
+            ("what", json!({"type": "string", "enum": ["logs", "anormal"]})),
+            ("target", described(text(), "The broker and the exchange, without secrets.")),
+            ("published", described(count(), "Messages that the broker confirmed since the process began.")),
+            ("unrouted", described(count(), "Of them those that no queue took.")),
+            ("trouble", json!({"oneOf": [trouble, {"type": "null"}]})),
+        ],
+    )
 }
 
 fn new_exception() -> Value {

@@ -4,6 +4,7 @@ mod alertmanager;
 mod email;
 mod file;
 mod pagerduty;
+mod rabbitmq;
 #[cfg(test)]
 pub(crate) mod samples;
 mod slack;
@@ -46,6 +47,7 @@ pub const CHANNELS: &[ChannelKind] = &[
     ChannelKind { name: "pagerduty", tells_closed: true, build: pagerduty::build },
     ChannelKind { name: "alertmanager", tells_closed: true, build: alertmanager::build },
     ChannelKind { name: "email", tells_closed: false, build: email::build },
+    ChannelKind { name: "rabbitmq", tells_closed: true, build: rabbitmq::build },
 ];
 
 impl ChannelKind {

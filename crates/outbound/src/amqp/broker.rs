@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -38,6 +40,9 @@ pub enum AmqpError {
     /// It ended the subscription: the queue was deleted, or moved.
     #[error("the broker cancelled the subscription; the queue may have been deleted")]
     Cancelled,
+    /// It was lost while nobody looked.
+    #[error("the connection was lost")]
+    Lost,
 }
 
 /// What the other side said where it said something, without the words of the library around it.
@@ -106,10 +111,10 @@ impl Broker {
         &self.uri.authority.host
     }
 
-    /// What tells this broker from another: two addresses that lead to the same virtual host have the same.
+    /// What an exchange of it is called, without secrets.
     #[must_use]
-    pub fn place(&self) -> (&str, u16, &str) {
-        (&self.uri.authority.host, self.uri.authority.port, &self.uri.vhost)
+    pub fn target(&self, exchange: &str) -> String {
+        format!("{self} exchange {exchange}")
     }
 
     const fn is_tls(&self) -> bool {
@@ -122,6 +127,8 @@ impl Broker {
         let dialer = self.dialer.clone();
         let properties = ConnectionProperties::default().with_connection_name(format!("bartizan {name}").into());
         let runtime = lapin::runtime::default_runtime()?;
+        let socket = Arc::new(OnceLock::new());
+        let held = socket.clone();
         let connecting = Connection::connector(
             self.uri.clone(),
             runtime,
@@ -135,6 +142,7 @@ impl Broker {
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     // A reply must not wait for more.
                     let _ = plain.get_ref().set_nodelay(true);
+                    let _ = held.set(std::net::TcpStream::from(plain.get_ref().as_fd().try_clone_to_owned()?));
                 }
                 let Some(roots) = &roots else { return Ok(stream) };
                 let config = lapin::tcp::TLSConfig { identity: None, cert_chain: Some(roots) };
@@ -142,7 +150,13 @@ impl Broker {
             },
             properties,
         );
-        let connected = timeout(CONNECT, connecting).await.map_err(|_| AmqpError::Timeout(CONNECT))?;
+        let Ok(connected) = timeout(CONNECT, connecting).await else {
+            // The thread of the library would wait for the other side for ever.
+            if let Some(socket) = socket.get() {
+                let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+            return Err(AmqpError::Timeout(CONNECT));
+        };
         Ok(connected?)
     }
 }
@@ -155,8 +169,6 @@ pub(super) async fn close(connection: &Connection) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::guard::Guard;
     use crate::resolve::System;
@@ -169,8 +181,8 @@ mod tests {
     fn check(address: &str, expected: Result<(&str, &str, u16, &str), &str>) {
         let actual = parse(address, None);
         let actual = actual.as_ref().map(|it| {
-            let (host, port, vhost) = it.place();
-            (it.uri.authority.userinfo.password.as_str(), host, port, vhost)
+            let authority = &it.uri.authority;
+            (authority.userinfo.password.as_str(), it.host(), authority.port, it.uri.vhost.as_str())
         });
         match (actual, expected) {
             (Ok(actual), Ok(expected)) => assert_eq!(actual, expected, "{address}"),

@@ -96,7 +96,7 @@ impl Publisher {
     /// Where it publishes to, without secrets.
     #[must_use]
     pub fn target(&self) -> String {
-        format!("{} exchange {}", self.broker, self.exchange.name)
+        self.broker.target(&self.exchange.name)
     }
 
     /// The broker.

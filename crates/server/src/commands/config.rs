@@ -36,7 +36,8 @@ pub(crate) fn config(arguments: lexopt::Parser) -> Result<u8, Failure> {
             let config = flags.config()?;
             admin_key_of_environment()?;
             Selection::of(&config).read()?;
-            config.notify.notifier()?;
+            let notifier = config.notify.notifier()?;
+            config.brokers.resolve(&notifier.targets())?;
             if let Some(remote) = config.gateway.as_ref().and_then(|it| it.remote.as_ref()) {
                 key_of(&remote.key)?;
             }

@@ -251,7 +251,7 @@ pub(crate) const KEYS: &[Key] = &[
 pub(crate) fn sections() -> String {
     let mut names: Vec<_> = KEYS.iter().filter_map(|it| it.path.split('.').next()).collect();
     names.dedup();
-    names.push("notify.NAME");
+    names.extend(["inputs.NAME", "forward.NAME", "notify.NAME"]);
     names.join(", ")
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod crawlers;
 pub(crate) mod decisions;
 pub(crate) mod gateway;
+pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod notify;
@@ -37,6 +38,8 @@ pub(crate) struct Raw {
     pub(crate) values: BTreeMap<&'static str, Told>,
     /// What was said of the destinations of messages, by name and key.
     pub(crate) destinations: BTreeMap<String, BTreeMap<String, Told>>,
+    /// What was said of the sections that have a name of their own below them, by section.
+    pub(crate) named: BTreeMap<&'static str, inputs::Named>,
     /// The file that was read, if any.
     pub(crate) file: Option<PathBuf>,
 }
@@ -100,6 +103,7 @@ pub(crate) struct Config {
     /// `None`: there is no gateway.
     pub(crate) gateway: Option<gateway::GatewayConfig>,
     pub(crate) notify: notify::NotifyConfig,
+    pub(crate) brokers: inputs::BrokersConfig,
 }
 
 impl Raw {
@@ -157,6 +161,9 @@ impl Raw {
                 continue;
             }
             for (name, value) in members {
+                if self.take_named(&path.display().to_string(), section, name, value)? {
+                    continue;
+                }
                 self.take_value(path, &format!("{section}.{name}"), value)?;
             }
             if members.is_empty() && !KEYS.iter().any(|it| it.path.split('.').next() == Some(section)) {
@@ -211,6 +218,9 @@ impl Raw {
         };
         if section.eq_ignore_ascii_case(notify::SECTION) {
             return self.take_destination_variable(name, key, value);
+        }
+        if self.take_named_variable(name, section, key, value) {
+            return Ok(());
         }
         let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(key) = KEYS.iter().find(|it| it.path == path) else {
@@ -330,6 +340,7 @@ impl Raw {
             },
             gateway: self.gateway()?,
             notify: self.notify()?,
+            brokers: self.brokers(),
         };
         for address in [listen.ip(), config.crowdsec.listen.ip()] {
             if !address.is_loopback() && config.tls.is_none() && !access.is_behind_proxy {
@@ -377,6 +388,7 @@ impl Raw {
             out.push_str(&format!("{:<28} = {:<24} # {origin}\n", key.path, value));
         }
         out.push_str(&self.show_destinations());
+        out.push_str(&self.show_named());
         out
     }
 }

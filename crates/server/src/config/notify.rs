@@ -149,7 +149,7 @@ impl Raw {
 }
 
 /// A value, unless it is a secret; where one is to be found may be shown.
-fn shown(key: &str, text: &str) -> String {
+pub(super) fn shown(key: &str, text: &str) -> String {
     let is_reference = |it: &str| it.starts_with("env:") || it.starts_with("file:");
     if SECRET_KEYS.contains(&key) && !text.lines().all(is_reference) {
         return "\"...\"".to_owned();
@@ -158,7 +158,7 @@ fn shown(key: &str, text: &str) -> String {
 }
 
 /// Writes a value as the text that a variable of the environment would have; a list has a line for each element.
-fn text_of(value: &toml::Value) -> Option<String> {
+pub(super) fn text_of(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(it) => Some(it.clone()),
         toml::Value::Integer(it) => Some(it.to_string()),

@@ -14,6 +14,7 @@ mod kill;
 mod log_on_a_broker;
 mod messages;
 mod overload;
+mod rabbitmq;
 mod remote;
 mod secrets;
 mod security;

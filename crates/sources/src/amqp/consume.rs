@@ -181,7 +181,7 @@ impl Reader<'_> {
             }
             // What the broker will send again must not be stored now, too.
             if !self.subscription.is_alive() {
-                return Err(AmqpError::Cancelled);
+                return Err(AmqpError::Lost);
             }
             delay = (delay * 2).min(ROOM_WAIT_MAX);
         }

@@ -18,6 +18,8 @@ pub const SOURCES_MAX: usize = 100;
 /// Keys whose values are never shown unless they are references.
 pub const SECRET_KEYS: &[&str] = &["url", "password"];
 
+/// Names of inputs that are no brokers.
+const TAKEN_NAMES: [&str; 4] = ["anonymous", "console", "gateway", "watch"];
 /// How long the name of a source may be.
 const NAME_CHARS_MAX: usize = 40;
 /// How many keys a queue may be bound with.
@@ -69,6 +71,14 @@ pub struct AmqpInput {
     pub replies: bool,
 }
 
+impl AmqpInput {
+    /// The exchange that is read, as a publisher would call it; `None` when a queue is read as it is bound.
+    #[must_use]
+    pub fn exchange_target(&self) -> Option<String> {
+        self.wanted.exchange.as_ref().map(|it| self.broker.target(&it.name))
+    }
+}
+
 /// What is wrong with a setting; never the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`inputs.{input}.{key}` {message}")]
@@ -116,6 +126,9 @@ impl<'a> Settings<'a> {
         let is_plain = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, '-' | '_');
         if self.name.is_empty() || NAME_CHARS_MAX < self.name.len() || !self.name.chars().all(is_plain) {
             return Err(self.wrong("*", "must be called by 1 to 40 of the characters a-z, 0-9, `-` and `_`"));
+        }
+        if TAKEN_NAMES.contains(&self.name) {
+            return Err(self.wrong("*", "is the name of another input; choose another"));
         }
         self.one_of("type", &[(TYPE, ())])?;
         let url = self.secret("url")?.ok_or_else(|| self.wrong("url", format!("is missing; it must be {WANTED}")))?;

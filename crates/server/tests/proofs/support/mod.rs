@@ -4,6 +4,7 @@
 pub(crate) mod checks;
 pub(crate) mod corpus;
 pub(crate) mod http;
+pub(crate) mod rabbitmq;
 pub(crate) mod random;
 pub(crate) mod resolver;
 pub(crate) mod sender;

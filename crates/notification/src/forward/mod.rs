@@ -1,0 +1,220 @@
+//! Events passed on to exchanges as they are stored: a reader of the log with a position of its own.
+//!
+//! An event is published after it is durable with us, with its own id, and confirmed before the position moves. So nothing that
+//! is stored is left out while the log keeps it, and after a crash some events are published again with the same ids.
+
+mod reader;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use backends::log::Log;
+use model::event::EventView;
+use model::place::PartitionId;
+use model::time::Timestamp;
+use outbound::amqp::publisher::Publisher;
+use outbound::dial::Dialer;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::broker;
+use crate::settings::{SettingError, Settings as Read, Surroundings};
+
+/// How many there may be: each reads the log.
+const FORWARDS_MAX: usize = 16;
+
+/// What is written of each: by name, then by key.
+pub type Written = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Which events are passed on, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Each log of `POST /logs` as it was sent, with its status as key.
+    Logs,
+    /// Each finding of the gateway as `AnormalEvent`.
+    Anormal,
+}
+
+/// One that is to be started.
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// What is passed on.
+    pub what: What,
+    /// Where to.
+    pub publisher: Publisher,
+    /// The routing key of findings.
+    pub key: String,
+}
+
+/// A message, made of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picked {
+    /// The routing key; empty for the one of the settings.
+    pub key: String,
+    /// The message, JSON.
+    pub body: String,
+}
+
+/// Says what becomes of an event; `None` when it is not passed on.
+pub type Pick = Arc<dyn Fn(&EventView<'_>) -> Option<Picked> + Send + Sync>;
+
+/// Remembers a position of the log under a key; the answer comes once it is durable.
+pub type Remember = Arc<dyn Fn(String, Vec<u8>) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// How one is; counts are since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// How many messages the broker has confirmed.
+    pub published: u64,
+    /// How many of them no queue took.
+    pub unrouted: u64,
+    /// Why it does not go on, and since when.
+    pub trouble: Option<(String, Timestamp)>,
+}
+
+/// One that runs.
+pub struct Forward {
+    settings: Settings,
+    state: Mutex<State>,
+}
+
+/// What a forward works with.
+#[derive(Clone)]
+pub struct Means {
+    /// The log that is read.
+    pub log: Arc<dyn Log>,
+    /// How a position is remembered.
+    pub remember: Remember,
+    /// The wall clock.
+    pub now: fn() -> Timestamp,
+}
+
+/// Reads the settings of all.
+///
+/// # Errors
+///
+/// The first setting that cannot be used, in a sentence.
+pub fn read(written: &Written, around: &Surroundings<'_>, dialer: &Dialer) -> Result<Vec<Settings>, String> {
+    if FORWARDS_MAX < written.len() {
+        return Err(format!("there are {} sections `forward.NAME`; there may be {FORWARDS_MAX}", written.len()));
+    }
+    let read = written.iter().map(|(name, values)| read_one(name, values, around, dialer));
+    read.collect::<Result<_, _>>().map_err(|it| it.to_string())
+}
+
+fn read_one(
+    name: &str,
+    values: &BTreeMap<String, String>,
+    around: &Surroundings<'_>,
+    dialer: &Dialer,
+) -> Result<Settings, SettingError> {
+    let settings = Read::of_section("forward", name, values, around)?;
+    settings.one_of("type", &[("rabbitmq", ())])?;
+    settings.required("what", "logs or anormal")?;
+    let what = settings.one_of("what", &[("logs", What::Logs), ("anormal", What::Anormal)])?;
+    // One that no queue takes is counted and passed over: its event is stored with us.
+    let publisher = broker::publisher(&settings, dialer, true)?;
+    let key = broker::short(&settings, "key", settings.text("key").unwrap_or("anormal.event"))?;
+    settings.end()?;
+    Ok(Settings { name: name.to_owned(), what, publisher, key: key.to_owned() })
+}
+
+impl Forward {
+    /// Makes one that can be started.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self { settings, state: Mutex::default() })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What it passes on.
+    #[must_use]
+    pub const fn what(&self) -> What {
+        self.settings.what
+    }
+
+    /// Where to, without secrets.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.settings.publisher.target()
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.locked().clone()
+    }
+
+    /// Starts a task for each partition of the log, until `stop` is true.
+    pub fn start(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        means: &Means,
+        pick: &Pick,
+        stop: &watch::Receiver<bool>,
+    ) -> Vec<JoinHandle<()>> {
+        let spawn = |partition| {
+            let reader = reader::Reader::new(self.clone(), means.clone(), pick.clone(), PartitionId(partition));
+            runtime.spawn(reader.run(stop.clone()))
+        };
+        (0..means.log.partitions()).map(spawn).collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use outbound::guard::Guard;
+    use outbound::resolve::System;
+
+    use super::*;
+
+    fn one(values: &[(&str, &str)]) -> Result<Settings, String> {
+        let values = [&[("url", "amqp://a:hidden@h/"), ("exchange", "x")], values].concat();
+        let values = values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let none = |_: &str| -> Option<Duration> { None };
+        let around = Surroundings { variable: &|_| None, duration: &none };
+        let dialer = Dialer::new(Guard::new(Vec::new()), Arc::new(System), None);
+        let mut read = super::read(&Written::from([("out".to_owned(), values)]), &around, &dialer)?;
+        Ok(read.remove(0))
+    }
+
+    #[track_caller]
+    fn refused(values: &[(&str, &str)], expected: &str) {
+        let error = one(values).err().expect("it is wrong");
+        assert!(error.starts_with(expected) && !error.contains("hidden"), "{error}");
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let settings = one(&[("what", "anormal")]).unwrap();
+        assert_eq!((settings.what, settings.key.as_str()), (What::Anormal, "anormal.event"));
+        assert_eq!(settings.publisher.target(), "amqp://h:5672/ exchange x");
+        refused(&[], "`forward.out.what` is missing");
+        refused(&[("what", "all")], "`forward.out.what` is `all`, and must be one of `logs`, `anormal`");
+        refused(&[("what", "logs"), ("type", "kafka")], "`forward.out.type` is `kafka`");
+        refused(&[("what", "logs"), ("queue", "q")], "`forward.out.queue` is not known here");
+        refused(&[("what", "logs"), ("key", &"k".repeat(256))], "`forward.out.key` is over 255 bytes");
+    }
+
+    #[test]
+    fn there_may_be_sixteen() {
+        let around = Surroundings { variable: &|_| None, duration: &|_| None };
+        let dialer = Dialer::new(Guard::new(Vec::new()), Arc::new(System), None);
+        let written: Written = (0..=FORWARDS_MAX).map(|it| (it.to_string(), BTreeMap::new())).collect();
+        assert!(super::read(&written, &around, &dialer).err().unwrap().contains("there may be 16"));
+    }
+}
