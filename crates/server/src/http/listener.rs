@@ -13,7 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 
@@ -26,6 +26,9 @@ use super::tls::Certificates;
 const CONNECTIONS_MAX: usize = 10_000;
 /// How many of them one address may have; what is beyond is closed at once. Nobody alone keeps all others out.
 const CONNECTIONS_OF_ADDRESS_MAX: usize = CONNECTIONS_MAX / 2;
+/// How many connections may wait to be accepted, as far as the system allows: with the usual 128 a burst of them loses its first
+/// packets, and each is a second late.
+const BACKLOG: u32 = 4096;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How large the head of a request may be.
@@ -46,6 +49,15 @@ pub(crate) type Stop = watch::Receiver<bool>;
 pub(crate) async fn stopped(mut stop: Stop) {
     // A sender that is gone means the same.
     let _ = stop.wait_for(|it| *it).await;
+}
+
+/// Listens on an address; to be called in a runtime.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the process before, that are over, keep nobody from listening.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves an address until `stop`; returns once every connection has ended.
