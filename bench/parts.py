@@ -160,10 +160,20 @@ def scan(settings):
 
 def keys(settings):
     """Millions of distinct addresses inside one window, 1,000 of them brute forcers spread evenly."""
+    return distinct(settings, "keys")
+
+
+def network(settings):
+    """The same, and all but the brute forcers are of one IPv6 /64."""
+    return distinct(settings, "network")
+
+
+def distinct(settings, shape):
+    """Sends the addresses of a shape, and counts the brute forcers that were found."""
     with Server() as server:
         idle, _ = server.memory()
         events = settings.addresses + 4_000
-        sent = load("batches", to=server.address, key=server.key, shape="keys", events=events)
+        sent = load("batches", to=server.address, key=server.key, shape=shape, events=events)
         done = server.wait_detected(events)
         found = [it for it in server.alerts(type="bruteforce") if it["entity"]["value"].startswith("203.0.")]
         other = server.metric("bartizan_alerts_total") - len(found)
@@ -381,4 +391,4 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, flood, memory, gateway, block, bouncers, soak, attack)}
+PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, network, flood, memory, gateway, block, bouncers, soak, attack)}

@@ -1,6 +1,6 @@
-//! Many events a request: NDJSON of three shapes, as fast as it goes or at a rate.
+//! Many events a request: NDJSON of four shapes, as fast as it goes or at a rate.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,8 +30,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 enum Shape {
     /// An access log, turn after turn.
     Access(Log),
-    /// Refused requests of `events` distinct addresses within one window, brute forcers among them.
-    Keys { begin_ms: i64, events: u64 },
+    /// Refused requests of `events` distinct addresses within one window, brute forcers among them. With `is_network` all but the
+    /// brute forcers are of one /64.
+    Keys { begin_ms: i64, events: u64, is_network: bool },
     /// Refused requests of few addresses.
     Flood { begin_ms: i64 },
 }
@@ -41,7 +42,11 @@ impl Shape {
         let now_ms = (unix_seconds() * 1e3) as i64;
         match arguments.need::<String>("shape")?.as_str() {
             "access" => from_file(&arguments.need::<String>("log")?).map(Self::Access),
-            "keys" => Ok(Self::Keys { begin_ms: now_ms - KEYS_MS as i64, events: arguments.need("events")? }),
+            shape @ ("keys" | "network") => Ok(Self::Keys {
+                begin_ms: now_ms - KEYS_MS as i64,
+                events: arguments.need("events")?,
+                is_network: shape == "network",
+            }),
             "flood" => Ok(Self::Flood { begin_ms: now_ms }),
             other => Err(format!("there is no shape `{other}`")),
         }
@@ -50,35 +55,40 @@ impl Shape {
     fn push(&self, out: &mut String, sequence: u64) {
         match self {
             Self::Access(log) => log.push_json(out, sequence),
-            Self::Keys { begin_ms, events } => {
+            Self::Keys { begin_ms, events, is_network } => {
                 let time = begin_ms + (sequence * KEYS_MS / events) as i64;
-                push_refusal(out, time, key_address(sequence, *events));
+                push_refusal(out, time, key_address(sequence, *events, *is_network));
             }
             Self::Flood { begin_ms } => {
                 let time = begin_ms + (sequence / FLOOD_PER_MS) as i64;
-                push_refusal(out, time, Ipv4Addr::from(0x1400_0000 + (sequence % FLOODERS) as u32));
+                push_refusal(out, time, Ipv4Addr::from(0x1400_0000 + (sequence % FLOODERS) as u32).into());
             }
         }
     }
 }
 
 /// Returns the address of an event of shape `keys`: one of the forcers' at every step, else one that is not met again.
-fn key_address(sequence: u64, events: u64) -> Ipv4Addr {
+fn key_address(sequence: u64, events: u64, is_network: bool) -> IpAddr {
     let step = events / (FORCERS * FORCER_EVENTS);
     if sequence.is_multiple_of(step) && sequence / step < FORCERS * FORCER_EVENTS {
         let forcer = sequence / step % FORCERS;
-        Ipv4Addr::new(203, 0, (forcer >> 8) as u8, forcer as u8)
+        Ipv4Addr::new(203, 0, (forcer >> 8) as u8, forcer as u8).into()
+    } else if is_network {
+        Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(sequence)).into()
     } else {
         // An odd factor permutes the numbers below a power of two.
-        Ipv4Addr::from(0x0B00_0000 | ((sequence as u32).wrapping_mul(0x009E_3779) & 0x00FF_FFFF))
+        Ipv4Addr::from(0x0B00_0000 | ((sequence as u32).wrapping_mul(0x009E_3779) & 0x00FF_FFFF)).into()
     }
 }
 
-fn push_refusal(out: &mut String, time_ms: i64, address: Ipv4Addr) {
+fn push_refusal(out: &mut String, time_ms: i64, address: IpAddr) {
     out.push_str(r#"{"time":""#);
     push_rfc3339(out, time_ms);
     out.push_str(r#"","client_ip":""#);
-    push_address(out, address);
+    match address {
+        IpAddr::V4(address) => push_address(out, address),
+        IpAddr::V6(address) => out.push_str(&address.to_string()),
+    }
     out.push_str("\",\"method\":\"POST\",\"path\":\"/login\",\"status_code\":401}\n");
 }
 

@@ -25,7 +25,7 @@ bartizan-load COMMAND [--NAME VALUE]...
   disk      --folder DIR --seconds S                      4 KiB written and fdatasync, over and over
   singles   --to ADDR --key K --connections N --seconds S [--rate R]
                                                           POST /logs, one event a request
-  batches   --to ADDR --key K --shape access|keys|flood --events N [--first N] [--rate R] [--log FILE]
+  batches   --to ADDR --key K --shape access|keys|network|flood --events N [--first N] [--rate R] [--log FILE]
             [--connections N] [--batch N]                 POST /v1/events, NDJSON
   readers   --to ADDR --key K --connections N --seconds S --path PATH [--confirm ADDR] [--first N]
                                                           GET; with --confirm every answer must hold the last

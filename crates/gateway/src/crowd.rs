@@ -11,18 +11,19 @@ const OF_SUBSCRIBER: u128 = !0 << 64;
 
 /// The connections that are open, by address. It holds no more addresses than there are connections.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// One connection in the crowd, for as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub struct Member {
     crowd: Crowd,
     address: IpAddr,
 }
 
 impl Crowd {
     /// Takes a connection of `address` in; `None` when it has `max` already.
-    pub(crate) fn join(&self, address: IpAddr, max: usize) -> Option<Member> {
+    #[must_use]
+    pub fn join(&self, address: IpAddr, max: usize) -> Option<Member> {
         let address = subscriber(address);
         let mut counts = self.locked();
         let count = counts.entry(address).or_insert(0);

@@ -9,7 +9,7 @@ mod answer;
 mod authz;
 mod body;
 mod client;
-mod crowd;
+pub mod crowd;
 pub mod crs;
 pub mod decisions;
 mod doubt;

@@ -64,6 +64,8 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
 const SNAPSHOT_EVENTS: u64 = 3_000_000;
 /// How many records before the position are replayed when there is no snapshot.
 const REPLAY_MAX: u64 = 3_000_000;
+/// How often the store is asked at a start before detection begins without its partition: half a second.
+const START_TRIES: usize = 5;
 /// How long to wait before the store or the log is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
@@ -118,7 +120,10 @@ pub enum DetectError {
 /// The detect loop of one partition.
 pub struct Detector {
     parts: DetectParts,
+    /// Where the partition stands; its epoch is ours once `is_owner`.
     lease: Lease,
+    /// Whether the partition was taken. A store that is full at the start lets it be taken later, with what is stored first.
+    is_owner: bool,
     engine: Engine,
     hydrator: Hydrator<LogEvents>,
     position: Position,
@@ -144,25 +149,30 @@ impl Detector {
     /// Takes the partition, loads the state, and counts what is stored and not yet detected on. Nobody else may append
     /// meanwhile.
     ///
+    /// It begins with the rules that were in force at its place in the log, as far as they are kept. A store that cannot
+    /// be written now is no failure: it is read, and the partition is taken when something is to be stored.
+    ///
     /// # Errors
     ///
     /// [`DetectError`].
     pub fn open(parts: DetectParts) -> Result<Self, DetectError> {
-        let lease = retried(|| parts.store.acquire(PARTITION)).map_err(DetectError::Store)?;
-        announce_rules(parts.log.as_ref(), &parts.rules).map_err(DetectError::Log)?;
-        let pending = count_pending(parts.log.as_ref(), lease.position).map_err(DetectError::Log)?;
+        let (lease, is_owner) = take_partition(parts.store.as_ref()).map_err(DetectError::Store)?;
+        let log = parts.log.as_ref();
+        let pending = count_pending(log, lease.position).map_err(DetectError::Log)?;
         parts.ledger.book().pending = pending;
         let read = snapshot::read(&parts.snapshots.join("p0.snap")).filter(|it| it.position <= lease.position);
-        let rules =
-            read.as_ref().and_then(|it| (parts.rules_by_digest)(&it.rules)).unwrap_or_else(|| parts.rules.clone());
+        let without = log.back(PARTITION, lease.position, REPLAY_MAX).map_err(DetectError::Log)?;
+        let without = without.max(log.start(PARTITION));
+        let digest = match &read {
+            Some(read) => Some(read.rules.clone()),
+            None => announced_before(log, without).map_err(DetectError::Log)?,
+        };
+        let rules = digest.and_then(|it| (parts.rules_by_digest)(&it)).unwrap_or_else(|| parts.rules.clone());
         let mut engine = Engine::new(rules, parts.bounds);
         let mut clients = Clients::default();
         let position = match read {
             Some(read) if restore(&read.state, &mut engine, &mut clients) => read.position,
-            _ => {
-                let back = parts.log.back(PARTITION, lease.position, REPLAY_MAX).map_err(DetectError::Log)?;
-                back.max(parts.log.start(PARTITION))
-            }
+            _ => without,
         };
         let now = Instant::now();
         let events = LogEvents::new(parts.log.clone(), PARTITION);
@@ -170,6 +180,7 @@ impl Detector {
             hydrator: Hydrator::new(events),
             parts,
             lease,
+            is_owner,
             engine,
             position,
             waiting: HashMap::new(),
@@ -454,15 +465,11 @@ impl Detector {
         failpoint::visit("detect.before_commit");
         let mut pause = RETRY.0;
         let committed = loop {
-            let commit = Commit {
-                lease: self.lease,
-                to,
-                alerts: &alerts,
-                outbox: &outbox,
-                proposals: &proposals,
-                now: commit_now,
-            };
-            match self.parts.store.commit(&commit) {
+            let stored = self.own().and_then(|lease| {
+                let (alerts, outbox, proposals) = (&*alerts, &*outbox, &*proposals);
+                self.parts.store.commit(&Commit { lease, to, alerts, outbox, proposals, now: commit_now })
+            });
+            match stored {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() => {
                     let text = chain(&error);
@@ -484,6 +491,19 @@ impl Detector {
             (self.parts.on_raised)(&raised);
         }
         Ok(())
+    }
+
+    /// Takes the partition if it could not be taken at the start.
+    fn own(&mut self) -> Result<Lease, StoreError> {
+        if !self.is_owner {
+            let lease = self.parts.store.acquire(PARTITION)?;
+            if lease.position != self.lease.position {
+                // Somebody else worked on it meanwhile.
+                return Err(StoreError::Fenced { partition: PARTITION });
+            }
+            (self.lease, self.is_owner) = (lease, true);
+        }
+        Ok(self.lease)
     }
 
     fn count_stored(&mut self, alerts: &[Alert], raised: &[Alert], changes: &[AlertChange]) {
@@ -596,19 +616,38 @@ const fn minute_of(time: Timestamp) -> i64 {
 ///
 /// What the log says.
 pub fn announce_rules(log: &dyn Log, rules: &Rules) -> Result<(), LogError> {
-    let mut last = None;
-    log.specials(&mut |record| {
-        if record.kind == RecordKind::Engine {
-            last = Some(String::from_utf8_lossy(record.bytes).into_owned());
-        }
-        last.is_none()
-    })?;
+    let last = announced_before(log, Position(u64::MAX))?;
     if last.as_deref() == Some(&rules.digest) {
         return Ok(());
     }
     let mut block = Block::default();
     block.push(RecordKind::Engine, rules.digest.as_bytes());
     log.append(PARTITION, &mut block, now()).map(|_| ())
+}
+
+/// The digest of the rules that were last announced before a position; `None` when none were, or it is no longer kept.
+fn announced_before(log: &dyn Log, position: Position) -> Result<Option<String>, LogError> {
+    let mut last = None;
+    log.specials(&mut |record| {
+        if record.kind == RecordKind::Engine && record.sequence.0 < position.0 {
+            last = Some(String::from_utf8_lossy(record.bytes).into_owned());
+        }
+        last.is_none()
+    })?;
+    Ok(last)
+}
+
+/// Takes the partition; where the store can only be read now, says where it stands, and that it was not taken.
+fn take_partition(store: &dyn Store) -> Result<(Lease, bool), StoreError> {
+    match retried(|| store.acquire(PARTITION)) {
+        Ok(lease) => Ok((lease, true)),
+        Err(error) if error.is_transient() => {
+            tracing::warn!(reason = %chain(&error), "The store cannot be written; detection stores nothing until it can");
+            let position = store.position(PARTITION)?;
+            Ok((Lease { partition: PARTITION, epoch: 0, position }, false))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Gathers the events behind a position by input; one that does not say when it was received waits from now on.
@@ -630,7 +669,7 @@ fn count_pending(log: &dyn Log, from: Position) -> Result<BTreeMap<String, Pendi
 
 fn retried<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mut pause = RETRY.0;
-    for _ in 0..20 {
+    for _ in 0..START_TRIES {
         match call() {
             Err(error) if error.is_transient() => {
                 tracing::warn!(reason = %chain(&error), "The store is not available; it is tried again");

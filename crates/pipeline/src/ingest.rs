@@ -182,22 +182,29 @@ impl Ingest {
 
     fn run(&self, writer: &mut Writer) {
         while let Some(group) = self.next_group() {
-            let trouble = writer.write(group);
-            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-            if health.is_some() != trouble.is_some() {
-                match &trouble {
-                    Some(text) => {
-                        tracing::error!(reason = %text, "The log cannot be written; nothing is acknowledged until it can")
-                    }
-                    None => tracing::info!("The log can be written again"),
-                }
-            }
-            *health = trouble;
+            writer.write(group, &|it| self.note(it));
         }
-        writer.write_counts();
+        writer.write_counts(&|it| self.note(it));
         drop(self.log.clone());
     }
+
+    /// Notes whether the log could be written.
+    fn note(&self, written: Result<(), &LogError>) {
+        let trouble = written.err().map(|it| chain(it));
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*health, &trouble) {
+            (None, Some(reason)) => {
+                tracing::error!(%reason, "The log cannot be written; nothing is acknowledged until it can");
+            }
+            (Some(_), None) => tracing::info!("The log can be written again"),
+            _ => {}
+        }
+        *health = trouble;
+    }
 }
+
+/// Is told whether the log could be written, before anybody is answered.
+type Note<'a> = &'a dyn Fn(Result<(), &LogError>);
 
 struct Writer {
     log: Arc<dyn Log>,
@@ -245,8 +252,8 @@ impl Writer {
         })
     }
 
-    /// Writes a group and answers each of it; returns why it could not be written.
-    fn write(&mut self, group: Vec<Waiting>) -> Option<String> {
+    /// Writes a group and answers each of it; `note` is told first whether what there was to write could be written.
+    fn write(&mut self, group: Vec<Waiting>, note: Note<'_>) {
         self.block.clear();
         let mut in_group = HashSet::new();
         let mut keys_in_group = HashMap::new();
@@ -259,10 +266,10 @@ impl Writer {
             self.count(&group, &planned);
             self.defer(&group, &planned);
             if COUNTS_DELAY <= self.counts_written.elapsed() {
-                self.write_counts();
+                self.write_counts(note);
             }
             self.answer(group, planned, 0);
-            return None;
+            return;
         }
         self.plan_counts(&group, &planned);
         // Before the append: detection may be through with them before we come back to count.
@@ -275,17 +282,17 @@ impl Writer {
                 self.counts_written = Instant::now();
                 in_group.into_iter().for_each(|it| self.seen.insert(it));
                 self.count(&group, &planned);
+                note(Ok(()));
                 self.answer(group, planned, first.0);
-                None
             }
             Err(error) => {
                 self.refused_written = u64::MAX;
                 self.change_pending(&group, &planned, Pending::take_back);
+                note(Err(&error));
                 for waiting in group {
                     // A sender that is gone needs no answer.
                     let _ = waiting.answer.send(Err(IngestError::Unwritable));
                 }
-                Some(chain(&error))
             }
         }
     }
@@ -402,8 +409,9 @@ impl Writer {
         }
     }
 
-    /// Writes the counts that no event carried.
-    fn write_counts(&mut self) {
+    /// Writes the counts that no event carried; they go with the next write when that fails. After a write that failed there
+    /// always is one to write: so it is found out, without events, that the log can be written again.
+    fn write_counts(&mut self, note: Note<'_>) {
         let mut block = Block::default();
         {
             let book = self.ledger.book();
@@ -421,9 +429,13 @@ impl Writer {
             return;
         }
         match self.log.append(PartitionId(0), &mut block, now()) {
-            Ok(_) => self.unwritten.clear(),
+            Ok(_) => {
+                self.unwritten.clear();
+                note(Ok(()));
+            }
             Err(error) => {
-                tracing::warn!(reason = %chain(&error), "Counts of the ledger could not be written; they go with the next write")
+                self.refused_written = u64::MAX;
+                note(Err(&error));
             }
         }
     }

@@ -10,7 +10,6 @@ use enforcement::edge::{Enforcement, Settings};
 use enforcement::silence::Watch;
 use notification::notifier::Notifier;
 use pipeline::ingest::{Ingest, chain, now};
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, CrowdsecConfig};
@@ -18,7 +17,7 @@ use crate::core::Core;
 use crate::failure::Failure;
 use crate::greeting::print_alerts;
 use crate::http::auth::Auth;
-use crate::http::listener::{Stop, serve, stopped};
+use crate::http::listener::{Stop, listen, serve, stopped};
 use crate::http::service::{InFlight, Manners, Service};
 use crate::http::tls::Certificates;
 
@@ -100,11 +99,9 @@ impl Bouncers {
         if open.is_some() || !(self.config.is_wanted || self.auth.has_scope(Scope::Bouncer)) {
             return Ok(());
         }
-        let socket = std::net::TcpListener::bind(self.config.listen)?;
-        socket.set_nonblocking(true)?;
-        let address = socket.local_addr()?;
         let _entered = means.runtime.enter();
-        let listener = TcpListener::from_std(socket)?;
+        let listener = listen(self.config.listen)?;
+        let address = listener.local_addr()?;
         let serving = serve(listener, means.tls.clone(), self.service.clone(), self.head_timeout, means.stop.clone());
         means.runtime.spawn(serving);
         *open = Some(address);

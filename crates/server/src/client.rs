@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
@@ -92,7 +93,7 @@ impl Client {
         let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
         // A secret that is not at hand must keep nobody from reading alerts.
         let notifier = config.notify.notifier().or_else(|_| config.notify.nobody())?;
-        let assembly = assemble(core, config, None, notifier)?;
+        let assembly = assemble(core, config, None, notifier, Arc::default())?;
         Ok(Self::Local(Box::new(Local { assembly, runtime })))
     }
 

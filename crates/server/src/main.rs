@@ -16,6 +16,7 @@ mod follow;
 mod greeting;
 mod history;
 mod http;
+mod in_force;
 mod lists;
 mod own_addresses;
 mod proposal;

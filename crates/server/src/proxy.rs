@@ -25,7 +25,7 @@ use crate::config::gateway::{CrsConfig, GatewayConfig, RemoteConfig};
 use crate::crs;
 use crate::failure::Failure;
 use crate::folder::Folder;
-use crate::http::listener::{Stop, stopped};
+use crate::http::listener::{Stop, listen, stopped};
 use crate::http::tls::{Certificates, Looked};
 use crate::remote::Follower;
 
@@ -103,7 +103,7 @@ impl Proxy {
     ) -> Result<Proxying, Failure> {
         let address = self.config.listen;
         let failed = |it: std::io::Error| Failure::failed(format!("`{address}` cannot be listened on: {it}"));
-        let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
+        let listener = runtime.block_on(async { listen(address) }).map_err(failed)?;
         let url = self.config.url(listener.local_addr().map_err(failed)?);
         let change = Change::new(self.gateway.clone(), &self.config, reread)?;
         runtime.spawn(change.follow(stop.clone()));

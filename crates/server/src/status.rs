@@ -12,12 +12,12 @@ use enforcement::pullers::{Kind, silence_of};
 use gateway::gateway::Gateway;
 use model::severity::Severity;
 use model::time::Timestamp;
-use pipeline::progress::Progress;
+use pipeline::progress::{Done, Progress};
 
 use crate::brokers::Brokers;
 use crate::http::deliveries::Deliveries;
 use crate::http::service::InFlight;
-use crate::up::Loaded;
+use crate::in_force::Loaded;
 
 /// Where the state that the console shows comes from.
 pub(crate) struct StatusParts {
@@ -81,6 +81,14 @@ fn bouncers_of(edge: &Enforcement) -> Vec<Bouncer> {
     bouncers.into_values().collect()
 }
 
+/// What keeps detection from doing what it should.
+fn trouble_of(done: &Done, loaded: &Loaded) -> Option<String> {
+    let is_waiting = loaded.is_waiting.load(Ordering::Relaxed);
+    let words = done.trouble.as_ref().map(|_| "the store cannot be written");
+    let words = words.or(is_waiting.then_some("the changed rules are not in force: the log cannot be written"));
+    words.map(str::to_owned)
+}
+
 /// Gathers it whenever it is asked for.
 pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource {
     let StatusParts { progress, loaded, in_flight, snapshots, started_at, gateway, enforcement, deliveries, brokers } =
@@ -103,7 +111,7 @@ pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource 
             rules_loaded: loaded.rules.load(Ordering::Relaxed),
             rules_refused: loaded.refused.load(Ordering::Relaxed),
             raised: raised.collect(),
-            trouble: done.trouble.as_ref().map(|_| "the store cannot be written".to_owned()),
+            trouble: trouble_of(&done, &loaded),
             last_event_time: done.newest_event,
             latency: done.latency.clone(),
             snapshot_age: snapshot_age(&snapshots),

@@ -11,7 +11,6 @@ use std::time::Duration;
 use backends::log::Log;
 use backends::store::{Store, StoreError};
 use console::state::Console;
-use detection::rules::Rules;
 use gateway::gateway::Gateway;
 use model::alert::Alert;
 use model::intake::{IngestError, Receipt, Submission};
@@ -47,6 +46,7 @@ use crate::http::own::{self, Own};
 use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
 use crate::http::{except, explain};
+use crate::in_force::{InForce, Loaded};
 use crate::proxy::{Proxy, Reread};
 use crate::ruleset::{Selection, Shelf};
 use crate::status::{StatusParts, status_source};
@@ -76,13 +76,6 @@ pub(crate) struct Assembly {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) brokers: Arc<Brokers>,
-}
-
-/// How many rules are in force, for the page.
-#[derive(Default)]
-pub(crate) struct Loaded {
-    pub(crate) rules: std::sync::atomic::AtomicU64,
-    pub(crate) refused: std::sync::atomic::AtomicU64,
 }
 
 /// The way into the log, for the doors. What is known of the clients is written on events here, before they are appended.
@@ -140,13 +133,13 @@ pub(crate) fn assemble(
     config: &Config,
     gateway: Option<Arc<Gateway>>,
     notifier: Arc<Notifier>,
+    loaded: Arc<Loaded>,
 ) -> Result<Assembly, Failure> {
     let (ingest, ingest_thread) = core.start_ingest()?;
     let store_failed =
         |it: backends::store::StoreError| Failure::unusable(format!("the store cannot be read: {}", chain(&it)));
     let auth = Auth::new(core.store.clone(), config.access, config.anonymous_rate).map_err(store_failed)?;
     let auth = Arc::new(auth);
-    let loaded = Arc::new(Loaded::default());
     let in_flight = InFlight::default();
     // Behind a proxy that speaks TLS the browser does, too.
     let is_tls = config.tls.is_some() || config.access.is_behind_proxy;
@@ -245,14 +238,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let notifier = config.notify.notifier()?;
     let resolver = config.crawlers.address()?;
     let core = Core::open(&config.data, &config)?;
-    // The folder is ours: whoever held messages before is gone.
-    let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
-    if 0 < ended {
-        tracing::info!(
-            messages = ended,
-            "Messages were on their way when the process before ended; they may arrive twice"
-        );
-    }
+    end_leases(core.store.as_ref())?;
     let proxy =
         config.gateway.as_ref().map(|it| Proxy::new(it, &core.folder, core.admitter.board().clone())).transpose()?;
     let gateway = proxy.as_ref().map(|it| it.gateway.clone());
@@ -261,9 +247,18 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     }
     let admin_key = core.ensure_admin_key(environment_key.as_deref())?;
     let shelf = Arc::new(Shelf::new(core.folder.rulesets()));
-    shelf.keep(&rules, &sources)?;
     let actions = Arc::new(Actions::new(sources.policy.clone(), config.decisions.spoofable.clone()));
     let spoofable = config.decisions.spoofable.clone();
+    let loaded = Arc::<Loaded>::default();
+    let in_force = InForce {
+        selection,
+        shelf: shelf.clone(),
+        rules: rules.clone(),
+        waiting: Some(Arc::new(sources)),
+        actions: actions.clone(),
+        gateway: gateway.clone(),
+    };
+    let in_force = in_force.announced(core.log.as_ref(), &loaded);
     core.admitter.suspect_by(suspect_of(core.log.clone(), core.ledger.clone(), spoofable));
     core.admitter.announce_by({
         let (alarms, decisions) = (notifier.clone(), notifier.clone());
@@ -275,13 +270,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         ledger: core.ledger.clone(),
         progress: core.progress.clone(),
         rules: rules.clone(),
-        rules_by_digest: {
-            let shelf = shelf.clone();
-            Arc::new(move |it: &str| shelf.find(it))
-        },
+        rules_by_digest: Arc::new(move |it: &str| shelf.find(it)),
         bounds: config.bounds,
         snapshots: core.folder.snapshots(),
-        actions: actions.clone(),
+        actions,
         on_raised: on_raised(core.admitter.clone()),
         announce: {
             let notifier = notifier.clone();
@@ -289,7 +281,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         },
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
-    let assembly = assemble(core, &config, gateway.clone(), notifier)?;
+    let assembly = assemble(core, &config, gateway, notifier, loaded)?;
     assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
@@ -364,7 +356,6 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     greet(&config, &assembly, &admin_key, Places { address, host, gateway: gateway_url })?;
     assembly.core.folder.keep_reserve();
     assembly.console.set_ready(true);
-    let in_force = InForce { selection, shelf, rules, actions, gateway };
     runtime.block_on(live(&config, &assembly, in_force, &stop, signals));
 
     assembly.console.set_ready(false);
@@ -405,6 +396,22 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::failed(chain(&error))),
         Err(_) => Err(Failure::failed("the thread of detection panicked")),
     }
+}
+
+/// Gives back the messages that were on their way when the process before ended: the folder is ours, so whoever held them is gone.
+/// Where that cannot be written now, they wait until their time is over.
+fn end_leases(store: &dyn Store) -> Result<(), Failure> {
+    match store.end_leases() {
+        Ok(0) => {}
+        Ok(messages) => {
+            tracing::info!(messages, "Messages were on their way when the process before ended; they may arrive twice");
+        }
+        Err(error) if error.is_transient() => {
+            tracing::warn!(reason = %chain(&error), "Messages that were on their way wait longer");
+        }
+        Err(error) => return Err(Failure::unusable(chain(&error))),
+    }
+    Ok(())
 }
 
 /// Starts the thread that judges what rules propose; when it cannot go on, the server ends.
@@ -488,16 +495,6 @@ impl Signals {
     }
 }
 
-/// The rules in force, where they come from, and who must know of them.
-#[derive(Clone)]
-struct InForce {
-    selection: Selection,
-    shelf: Arc<Shelf>,
-    rules: Arc<Rules>,
-    actions: Arc<Actions>,
-    gateway: Option<Arc<Gateway>>,
-}
-
 /// Waits for a signal, and meanwhile looks after rules and retention.
 async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &watch::Sender<bool>, signals: Signals) {
     let mut signals = signals;
@@ -511,14 +508,14 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
             () = signals.next() => break,
             _ = stopped.wait_for(|it| *it) => break,
             _ = reload.tick() => {
+                assembly.core.folder.keep_reserve();
                 let (before, log, loaded) = (in_force.clone(), assembly.core.log.clone(), assembly.loaded.clone());
-                let read = tokio::task::spawn_blocking(move || reload_rules(&before, log.as_ref(), &loaded));
+                let read = tokio::task::spawn_blocking(move || before.read_again(log.as_ref(), &loaded));
                 if let Ok(Some(read)) = read.await {
-                    in_force.rules = read;
+                    in_force = InForce { rules: read, waiting: None, ..in_force };
                 }
             }
             _ = prune.tick() => {
-                assembly.core.folder.keep_reserve();
                 let (store, keep, warn_bytes) = (assembly.core.store.clone(), config.keep_closed, config.store_warn_bytes);
                 // What could not be pruned is pruned the next time.
                 let _ = tokio::task::spawn_blocking(move || look_after(store.as_ref(), keep, warn_bytes)).await;
@@ -545,52 +542,4 @@ fn look_after(store: &dyn Store, keep: Duration, warn_bytes: u64) {
         );
     }
     while store.prune(now(), keep, PRUNE_ROWS).is_ok_and(|it| it == PRUNE_ROWS) {}
-}
-
-/// Reads the rules again; a set that is another and has no fault comes into force.
-fn reload_rules(in_force: &InForce, log: &dyn Log, loaded: &Loaded) -> Option<Arc<Rules>> {
-    use std::sync::PoisonError;
-    static COMPLAINED: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
-    let complain = |text: String| {
-        let mut complained = COMPLAINED.lock().unwrap_or_else(PoisonError::into_inner);
-        if *complained != text {
-            tracing::error!(reason = %text, "The changed rules are not taken; those before stay in force");
-            *complained = text;
-        }
-    };
-    let sources = match in_force.selection.read() {
-        Ok(it) => it,
-        Err(failure) => {
-            complain(failure.message);
-            return None;
-        }
-    };
-    let (rules, errors, _) = sources.compile();
-    let is_same = rules.digest == in_force.rules.digest;
-    if is_same || errors.is_empty() {
-        in_force.actions.set_policy(sources.policy.clone());
-    }
-    if is_same {
-        return None;
-    }
-    if !errors.is_empty() {
-        complain(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-        return None;
-    }
-    let rules = Arc::new(rules);
-    let taken = in_force
-        .shelf
-        .keep(&rules, &sources)
-        .map_err(|it| it.message)
-        .and_then(|()| pipeline::detect::announce_rules(log, &rules).map_err(|it| chain(&it)));
-    if let Err(reason) = taken {
-        complain(reason);
-        return None;
-    }
-    loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
-    loaded.refused.store(0, Ordering::Relaxed);
-    if let Some(gateway) = &in_force.gateway {
-        gateway.except(rules.exceptions().clone());
-    }
-    Some(rules)
 }

@@ -63,8 +63,9 @@ impl Seeds {
         self.count == 0
     }
 
-    /// Keeps the one event of a key; returns whether there was room. What is too old to matter at `newest` makes room.
-    pub fn put(&mut self, key: u128, event: EvidenceRef, newest: Timestamp, terms: &Terms) -> bool {
+    /// Keeps the one event of a key; returns whether there was room, with `spared` places left to others. What is too old to
+    /// matter at `newest` makes room.
+    pub fn put(&mut self, key: u128, event: EvidenceRef, newest: Timestamp, terms: &Terms, spared: usize) -> bool {
         if self.count_max == 0 {
             return false;
         }
@@ -78,7 +79,7 @@ impl Seeds {
             shard.grow(newest.0.saturating_sub(terms.span.saturating_add(terms.lateness)));
             self.count -= before - shard.count;
         }
-        if self.count_max <= self.count {
+        if self.count_max <= self.count.saturating_add(spared) {
             return false;
         }
         if shard.put(Slot { hash, event }) {
@@ -226,16 +227,16 @@ mod tests {
     #[test]
     fn what_is_over_the_limit_is_refused() {
         let mut seeds = Seeds::new(100);
-        let kept = (0..150).filter(|it| seeds.put(*it, event(0), Timestamp(0), &TERMS)).count();
+        let kept = (0..150).filter(|it| seeds.put(*it, event(0), Timestamp(0), &TERMS, 0)).count();
         assert_eq!((kept, seeds.len()), (100, 100));
-        assert!(seeds.take(3).is_some() && seeds.put(149, event(0), Timestamp(0), &TERMS));
+        assert!(seeds.take(3).is_some() && seeds.put(149, event(0), Timestamp(0), &TERMS, 0));
     }
 
     #[test]
     fn what_is_too_old_makes_room() {
         let mut seeds = Seeds::new(1_000_000);
         for key in 0..100_000 {
-            seeds.put(key, event(key as i64 / 100), Timestamp(key as i64 / 100), &TERMS);
+            seeds.put(key, event(key as i64 / 100), Timestamp(key as i64 / 100), &TERMS, 0);
         }
         assert!(seeds.len() < 40_000, "{}", seeds.len());
     }
@@ -246,7 +247,7 @@ mod tests {
             let (mut seeds, mut map) = (Seeds::new(1000), HashMap::new());
             for (at, (key, is_put)) in steps.iter().enumerate() {
                 if *is_put {
-                    seeds.put(*key, event(at as i64), Timestamp(0), &TERMS);
+                    seeds.put(*key, event(at as i64), Timestamp(0), &TERMS, 0);
                     map.insert(*key, event(at as i64));
                 } else {
                     prop_assert_eq!(seeds.take(*key), map.remove(key));

@@ -15,6 +15,11 @@ pub type KeyHash = u128;
 
 /// The share of the keys that make room at once, as a divisor: looking for them costs a walk over all.
 const EVICTED_PART: usize = 4;
+/// The share of the keys that one neighbourhood may have while it makes no room for others, as a divisor. A sixteenth is more
+/// than an office or a provider's exchange has at work at a time, and leaves most of a table to all others.
+const NEIGHBOURS_PART: usize = 16;
+/// The share of the seeds that is kept for keys of neighbourhoods that are not crowded, as a divisor.
+const SEEDS_SPARED_PART: usize = 8;
 /// Rules with a threshold above this lose so little with a single event that it is not kept.
 const SEEDED_THRESHOLD_MAX: u32 = 5;
 
@@ -87,6 +92,55 @@ struct Slot<W> {
     touched: u64,
     named: Option<Box<Named>>,
     is_changed: bool,
+}
+
+/// What speaks for or against a key when room is made; the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked {
+    standing: Standing,
+    /// How many events it rests on.
+    weight: u64,
+    /// The last event that touched it: no two keys have the same.
+    touched: u64,
+    key: KeyHash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// Too old to matter.
+    Dead,
+    /// Its neighbourhood has more keys than its share, and this is one of the least.
+    Crowded,
+    /// One like any other.
+    Single,
+}
+
+/// What keys of addresses have in common that one sender may use at will: the first 16 bits of an IPv4 address, the first 48 of
+/// an IPv6 address. Keys that are digests have no neighbours: what looks like a prefix there is random.
+const fn neighbourhood_of(key: KeyHash) -> u128 {
+    const IPV4_IN_IPV6: u128 = 0xffff;
+    if key >> 32 == IPV4_IN_IPV6 { key >> 16 } else { key >> 80 << 80 }
+}
+
+/// Marks what neighbourhoods have beyond `share`: the fewest events first, then the longest untouched.
+fn mark_crowded(ranked: &mut [Ranked], share: usize) {
+    let mut counts: HashMap<u128, usize> = HashMap::new();
+    let is_alive = |it: &&mut Ranked| it.standing != Standing::Dead;
+    ranked.iter_mut().filter(is_alive).for_each(|it| *counts.entry(neighbourhood_of(it.key)).or_default() += 1);
+    counts.retain(|_, count| share < *count);
+    if counts.is_empty() {
+        return;
+    }
+    let is_of_crowd = |it: &&mut Ranked| counts.contains_key(&neighbourhood_of(it.key));
+    let mut crowd: Vec<&mut Ranked> = ranked.iter_mut().filter(is_alive).filter(is_of_crowd).collect();
+    crowd.sort_unstable();
+    for it in crowd {
+        let Some(left) = counts.get_mut(&neighbourhood_of(it.key)) else { continue };
+        if share < *left {
+            it.standing = Standing::Crowded;
+            *left -= 1;
+        }
+    }
 }
 
 impl<W: KeyWindow> Table<W> {
@@ -178,27 +232,36 @@ impl<W: KeyWindow> Table<W> {
         !self.changed.is_empty() || !self.finished.is_empty()
     }
 
-    /// Evicts a quarter of the keys: first those too old to matter, then those with the fewest events, then the
-    /// longest untouched. One that rests on a single event becomes a seed; a key with an alert to take stays.
+    /// Evicts a quarter of the keys: first those too old to matter, then what a neighbourhood has beyond its share, then
+    /// those with the fewest events, then the longest untouched. One that rests on a single event becomes a seed; a key with
+    /// an alert to take stays.
     fn make_room(&mut self) {
         let dead_before = self.newest.0.saturating_sub(2 * self.terms.span.saturating_add(self.terms.lateness));
-        let rank = |slot: &Slot<W>| {
+        let rank = |key: KeyHash, slot: &Slot<W>| {
             let is_dead = slot.window.newest().0 < dead_before;
-            (if is_dead { 0 } else { slot.window.weight() }, slot.touched)
+            let (standing, weight) =
+                if is_dead { (Standing::Dead, 0) } else { (Standing::Single, slot.window.weight()) };
+            Ranked { standing, weight, touched: slot.touched, key }
         };
         let mut ranked: Vec<_> =
-            self.keys.iter().filter(|it| !it.1.is_changed).map(|(key, slot)| (rank(slot), *key)).collect();
+            self.keys.iter().filter(|it| !it.1.is_changed).map(|(key, slot)| rank(*key, slot)).collect();
         let evicted = (self.keys.len() / EVICTED_PART).max(1).min(ranked.len());
         if evicted == 0 {
             return;
         }
+        mark_crowded(&mut ranked, (self.bounds.keys_max / NEIGHBOURS_PART).max(1));
         ranked.select_nth_unstable(evicted - 1);
-        for ((weight, _), key) in ranked.into_iter().take(evicted) {
+        for Ranked { standing, key, .. } in ranked.into_iter().take(evicted) {
             let Some(slot) = self.keys.remove(&key) else { continue };
-            let is_kept = weight == 0
-                || slot.window.only_event().is_some_and(|it| self.seeds.put(key, it, self.newest, &self.terms));
+            let is_kept = standing == Standing::Dead || self.keep_seed(key, standing, &slot.window);
             self.evicted += u64::from(!is_kept);
         }
+    }
+
+    /// Keeps the one event of an evicted key, if there is room for its kind.
+    fn keep_seed(&mut self, key: KeyHash, standing: Standing, window: &W) -> bool {
+        let spared = if standing == Standing::Crowded { self.seeds_max() / SEEDS_SPARED_PART } else { 0 };
+        window.only_event().is_some_and(|it| self.seeds.put(key, it, self.newest, &self.terms, spared))
     }
 
     /// Writes all of it.
@@ -281,7 +344,10 @@ impl AlertsPerBucket {
 #[cfg(test)]
 mod tests {
     use super::super::count::CountWindow;
+    use std::net::IpAddr;
+
     use super::super::naive::item;
+    use super::super::sparse::Sparse;
     use super::*;
 
     const SECOND: i64 = 1_000_000_000;
@@ -332,6 +398,68 @@ mod tests {
             table.add(key, item(key as i64, key as u64), || name(key));
         }
         assert_eq!(table.add(7, item(20_000, 20_000), || name(7)), Added::Changed);
+    }
+
+    /// Ten slow attackers elsewhere, while `noisy` addresses send `each` events: how many attackers are found.
+    #[track_caller]
+    fn check_beside(noisy: impl Fn(u64) -> IpAddr, each: u64, seeds_max: usize) {
+        let bounds = Bounds { keys_max: 6_554, seeds_max };
+        let key_of = |address: IpAddr| match address {
+            IpAddr::V4(it) => it.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(it) => it.to_bits(),
+        };
+        let attackers: Vec<u128> = (0..10).map(|it| key_of(IpAddr::from([198, 18, it, 1]))).collect();
+        let mut table = Table::<Sparse<CountWindow>>::new(TERMS, bounds);
+        // A tenth of the bound of keys, and of ten million addresses.
+        let (mut number, noise) = (0, 1_000_000 / each);
+        let mut add = |key: u128| {
+            number += 1;
+            table.add(key, item(number * 50_000, number as u64), || name(key));
+        };
+        for at in 0..noise {
+            (0..each).for_each(|_| add(key_of(noisy(at))));
+            if at % (noise / 5) == noise / 10 {
+                attackers.iter().for_each(|it| add(*it));
+            }
+        }
+        let mut alerts = Vec::new();
+        table.take(&mut alerts);
+        let found: std::collections::BTreeSet<_> = alerts.iter().map(|it| it.0.key.clone()).collect();
+        let expected: std::collections::BTreeSet<_> = attackers.iter().map(u128::to_string).collect();
+        assert_eq!(found, expected);
+        assert!(table.len() <= bounds.keys_max && table.seeds.len() <= seeds_max);
+    }
+
+    #[test]
+    fn addresses_without_number_of_one_network_evict_themselves_and_not_others() {
+        let of_one_64 = |at: u64| IpAddr::from(((0x2001_0db8_u128 << 96) | u128::from(at)).to_be_bytes());
+        let of_one_48 = |at: u64| IpAddr::from(((0x2001_0db8_u128 << 96) | (u128::from(at) << 60)).to_be_bytes());
+        let of_one_16 = |at: u64| IpAddr::from([203, 0, (at >> 8) as u8, at as u8]);
+        for each in 1..=4 {
+            check_beside(of_one_64, each, 1_200_000);
+            // With next to no room for seeds.
+            check_beside(of_one_64, each, 10_000);
+            check_beside(of_one_48, each, 10_000);
+        }
+        check_beside(of_one_16, 3, 10_000);
+    }
+
+    #[test]
+    fn millions_of_addresses_all_over_leave_the_slow_attackers_to_be_found() {
+        let anywhere = |at: u64| IpAddr::from((at as u32).wrapping_mul(0x9e37_79b1).to_be_bytes());
+        check_beside(anywhere, 1, 1_200_000);
+    }
+
+    #[test]
+    fn a_neighbourhood_within_its_share_is_treated_like_any_other() {
+        let ranked = |key: u128, weight| Ranked { standing: Standing::Single, weight, touched: key as u64, key };
+        let mut few: Vec<_> = (0..4).map(|it| ranked(it, 1)).collect();
+        mark_crowded(&mut few, 4);
+        assert!(few.iter().all(|it| it.standing == Standing::Single));
+        let mut many: Vec<_> = (0..6).map(|it| ranked(it, 10 - it as u64)).collect();
+        mark_crowded(&mut many, 4);
+        let crowded: Vec<_> = many.iter().filter(|it| it.standing == Standing::Crowded).map(|it| it.key).collect();
+        assert_eq!(crowded, [4, 5]);
     }
 
     #[test]

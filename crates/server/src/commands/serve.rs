@@ -134,7 +134,9 @@ fn check_roles(text: &str) -> Result<(), Failure> {
 /// Sends our own log to stderr: a line an event, control characters escaped.
 pub(crate) fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // A line that cannot be written is lost. To complain of it, where the log file is on a disk that is full, would be a panic.
     let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)

@@ -8,11 +8,12 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::crowd::Crowd;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 
@@ -23,6 +24,11 @@ use super::tls::Certificates;
 
 /// How many connections may be open at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 10_000;
+/// How many of them one address may have; what is beyond is closed at once. Nobody alone keeps all others out.
+const CONNECTIONS_OF_ADDRESS_MAX: usize = CONNECTIONS_MAX / 2;
+/// How many connections may wait to be accepted, as far as the system allows: with the usual 128 a burst of them loses its first
+/// packets, and each is a second late.
+const BACKLOG: u32 = 4096;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How large the head of a request may be.
@@ -31,6 +37,10 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
 /// How many streams one HTTP/2 connection may have.
 const STREAMS_MAX: u32 = 100;
+/// How many resets of streams a connection may have waiting: the answer to a flood of them is its end.
+const RESETS_MAX: usize = 20;
+/// How much of one HTTP/2 answer waits for a slow client, in bytes.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Says that it is time to stop.
 pub(crate) type Stop = watch::Receiver<bool>;
@@ -39,6 +49,15 @@ pub(crate) type Stop = watch::Receiver<bool>;
 pub(crate) async fn stopped(mut stop: Stop) {
     // A sender that is gone means the same.
     let _ = stop.wait_for(|it| *it).await;
+}
+
+/// Listens on an address; to be called in a runtime.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the process before, that are over, keep nobody from listening.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves an address until `stop`; returns once every connection has ended.
@@ -50,6 +69,7 @@ pub(crate) async fn serve(
     stop: Stop,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let crowd = Crowd::default();
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -65,6 +85,10 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        let Some(member) = crowd.join(peer.ip(), CONNECTIONS_OF_ADDRESS_MAX) else {
+            tracing::debug!("A connection is closed: its address has as many as it may");
+            continue;
+        };
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
         let (tls, service, stop) = (tls.as_ref().map(|it| it.acceptor()), service.clone(), stop.clone());
@@ -77,7 +101,7 @@ pub(crate) async fn serve(
                     }
                 }
             }
-            drop(permit);
+            drop((member, permit));
         });
     }
     // Every permit back means every connection over.
@@ -146,6 +170,8 @@ async fn connection_http2(
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .keep_alive_interval(Duration::from_secs(20));
     let idle = Idle::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use backends::store::{Key, Scope};
 use hyper::{HeaderMap, Method};
@@ -92,7 +93,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = Raw::default().resolve().unwrap();
         let core = Core::open(&folder.path().join("data"), &config).unwrap();
-        let assembly = assemble(core, &config, None, config.notify.nobody().unwrap()).unwrap();
+        let notifier = config.notify.nobody().unwrap();
+        let assembly = assemble(core, &config, None, notifier, Arc::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { assembly, runtime, _folder: folder }
     }

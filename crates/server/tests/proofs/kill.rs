@@ -4,7 +4,7 @@
 //! | what would break it | where it is kept | what sees it |
 //! |---|---|---|
 //! | repeated events are stored again | `pipeline/seen.rs`, filled from the log at the start | `deliver_again`, `check_stored_once`, `check_ledger` |
-//! | the answer comes before the write | `pipeline/ingest.rs`, the thread that appends | the large batch; the full disk in `overload.rs` |
+//! | the answer comes before the write | `pipeline/ingest.rs`, the thread that appends | the large batch; `full_disk.rs` |
 //! | the answer comes before the sync | the log's `append` | not here: the system survives the process; `power_loss` of the log |
 //! | alerts and position are not stored together | the store's `commit`: one transaction | the alert that nothing follows, at `store.before_commit` |
 //! | a former owner stores | the epoch and position in that `commit` | not here: conformance of the store |

@@ -6,37 +6,22 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crate::kill::check_disturbed_on;
 use crate::support::checks::{check_ledger, check_stored_once};
 use crate::support::corpus::{BASE_MS, access_log};
+use crate::support::rabbitmq::{Broker, Way};
 use crate::support::random::Random;
 use crate::support::server::{Start, new_folder};
 
-const VARIABLE: &str = "BARTIZAN_TEST_RABBITMQ";
 const SEED: u64 = 20_261_122;
 /// How often the process is killed.
 const CYCLES: usize = 8;
 /// How often with `BARTIZAN_LONG=1`.
 const CYCLES_LONG: usize = 200;
-
-/// Where the broker is; `None`, and a word about it, when there is none and none is required.
-fn broker(proof: &str) -> Option<String> {
-    let found = std::env::var(VARIABLE).ok();
-    if found.is_none() {
-        assert!(std::env::var_os("BARTIZAN_TEST_SERVERS").is_none(), "{proof} must run, and {VARIABLE} is not set");
-        // Behind the output of the harness, so that it is seen without `--nocapture`.
-        let _ = writeln!(io::stderr(), "{proof} did not run: {VARIABLE} is not set");
-    }
-    found
-}
 
 /// A start in `folder` whose log is on the broker at `address`, in a stream of its own.
 fn start_in(folder: &Path, address: &str) -> Start {
@@ -48,10 +33,10 @@ fn start_in(folder: &Path, address: &str) -> Start {
 
 #[test]
 fn what_was_acknowledged_survives_kills_at_random_instants() {
-    let Some(address) = broker("the proof of kills with the log on a broker") else { return };
+    let Some(broker) = Broker::find() else { return };
     let cycles = if std::env::var("BARTIZAN_LONG").as_deref() == Ok("1") { CYCLES_LONG } else { CYCLES };
     let (folder, mut random) = (new_folder(), Random(SEED));
-    check_disturbed_on(&start_in(folder.path(), &address), |start, target| {
+    check_disturbed_on(&start_in(folder.path(), &broker.address), |start, target| {
         for cycle in 0..cycles {
             let server = start.must();
             target.moved_to(server.port);
@@ -65,78 +50,23 @@ fn what_was_acknowledged_survives_kills_at_random_instants() {
     });
 }
 
-/// A way to the broker that can be cut.
-struct Way {
-    address: SocketAddr,
-    is_cut: Arc<AtomicBool>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Way {
-    fn to(broker: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (is_cut, open) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<TcpStream>>>::default());
-        let (cut, streams) = (is_cut.clone(), open.clone());
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if cut.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let Ok(server) = TcpStream::connect(broker) else { continue };
-                streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-                pass(client.try_clone().unwrap(), server.try_clone().unwrap());
-                pass(server, client);
-            }
-        });
-        Self { address, is_cut, open }
-    }
-
-    /// Breaks every connection, and lets none be made until [`Self::heal`].
-    fn cut(&self) {
-        self.is_cut.store(true, Ordering::Relaxed);
-        for stream in self.open.lock().unwrap().drain(..) {
-            // One that is closed already is as good.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn heal(&self) {
-        self.is_cut.store(false, Ordering::Relaxed);
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream) {
-    thread::spawn(move || -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            match from.read(&mut buffer)? {
-                0 => return to.shutdown(Shutdown::Both),
-                read => to.write_all(&buffer[..read])?,
-            }
-        }
-    });
-}
-
 #[test]
 fn a_broker_that_is_cut_off_costs_nothing_that_was_acknowledged() {
-    let Some(address) = broker("the proof of a cut") else { return };
-    let (before, rest) = address.split_once('@').unwrap();
-    let (host, vhost) = rest.split_once('/').unwrap();
-    let way = Way::to(host.parse().unwrap());
+    let Some(broker) = Broker::find() else { return };
+    let way = Way::to(&broker);
     let folder = new_folder();
-    let server = start_in(folder.path(), &format!("{before}@{}/{vhost}", way.address)).must();
+    let server = start_in(folder.path(), &broker.through(way.port)).must();
     let mut sent = Vec::new();
     let mut refused = 0;
     for number in 0..60_u32 {
         match number {
-            20 => way.cut(),
-            22 => way.heal(),
-            // Broken, and there again at once.
-            40 => {
+            20 => way.fall_silent(true),
+            22 => {
+                way.fall_silent(false);
                 way.cut();
-                way.heal();
             }
+            // Broken, and there again at once.
+            40 => way.cut(),
             _ => {}
         }
         let event = access_log(&format!("cut-{number}"), BASE_MS + i64::from(number), "198.19.97.9", 200, "/");
@@ -162,15 +92,15 @@ fn a_broker_that_is_cut_off_costs_nothing_that_was_acknowledged() {
 
 #[test]
 fn a_store_is_not_joined_to_another_log() {
-    let Some(address) = broker("the proof of another log") else { return };
+    let Some(broker) = Broker::find() else { return };
     let folder = new_folder();
-    let start = start_in(folder.path(), &address);
+    let start = start_in(folder.path(), &broker.address);
     let server = start.must();
     let event = access_log("one", BASE_MS, "198.19.96.9", 200, "/");
     assert_eq!(server.call("POST", "/logs", &event.body).status, 200);
     server.settled_ledger();
     server.stop();
-    for config in [format!("[log]\nurl = \"{address}?prefix=other{}\"\n", std::process::id()), String::new()] {
+    for config in [format!("[log]\nurl = \"{}?prefix=other{}\"\n", broker.address, std::process::id()), String::new()] {
         fs::write(start.config.as_ref().unwrap(), config).unwrap();
         assert!(start.start().is_err(), "it must not start");
         assert!(start.tail().contains("the store has read the log"), "{}", start.tail());

@@ -4,16 +4,18 @@
 //! They know the command line and HTTP only. `BARTIZAN_LONG=1` makes the crash proof run a thousand cycles.
 
 mod brakes;
+mod connections;
 mod crawlers;
 mod determinism;
 mod enforcement;
 mod exceptions;
+mod folder;
+mod full_disk;
 mod gateway;
 mod hostile;
 mod kill;
 mod log_on_a_broker;
 mod messages;
-mod overload;
 mod rabbitmq;
 mod remote;
 mod secrets;

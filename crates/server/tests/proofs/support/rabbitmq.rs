@@ -1,6 +1,6 @@
 //! A real RabbitMQ, a client of it that is not ours, and a way to it that can be cut.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,8 @@ impl Broker {
         let must = std::env::var(SERVERS).is_ok_and(|it| it == "1");
         assert!(address.is_some() || !must, "{ADDRESS} is not set, and {SERVERS}=1");
         if address.is_none() {
-            println!("did not run: {ADDRESS} is not set");
+            // Past the harness, so that it is seen.
+            let _ = writeln!(io::stderr(), "a proof did not run: {ADDRESS} is not set");
         }
         address.map(|address| Self { address })
     }

@@ -141,7 +141,7 @@ impl Start {
     /// The end of what the process said on stderr.
     pub(crate) fn tail(&self) -> String {
         let text = fs::read(self.complaints()).unwrap_or_default();
-        String::from_utf8_lossy(&text[text.len().saturating_sub(3000)..]).into_owned()
+        String::from_utf8_lossy(&text[text.len().saturating_sub(6000)..]).into_owned()
     }
 }
 
@@ -185,6 +185,15 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the child is ours");
         self.child.wait().expect("the child is ours");
+    }
+
+    /// How much memory it has in use, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the child is ours");
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).expect("the kernel says it");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
+        kib << 10
     }
 
     /// Asks it to stop.
