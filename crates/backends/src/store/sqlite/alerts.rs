@@ -9,10 +9,8 @@ use model::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params, params_from_iter};
 
-use super::body;
-use super::error::corrupt;
-use super::unite::Counted;
-use crate::store::{AlertQuery, StoreError, StoredAlert};
+use crate::store::unite::{Counted, Written};
+use crate::store::{AlertQuery, StoreError, StoredAlert, alert_body, limit_of};
 
 const COLUMNS: &str = "status, created_at, updated_at, body";
 
@@ -29,14 +27,6 @@ pub(super) struct Writing<'a> {
     insert: Statement<'a>,
     update: Statement<'a>,
     now: Timestamp,
-}
-
-/// What became of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
-    Raised,
-    Changed,
-    Unchanged,
 }
 
 impl<'a> Writing<'a> {
@@ -56,7 +46,7 @@ impl<'a> Writing<'a> {
             self.raise(alert)?;
             return Ok(Written::Raised);
         };
-        let mut counted = body::decode(&stored).ok_or(corrupt("alert"))?;
+        let mut counted = alert_body::decode(&stored).ok_or(StoreError::broken("alert"))?;
         if !counted.take(alert) {
             return Ok(Written::Unchanged);
         }
@@ -65,7 +55,7 @@ impl<'a> Writing<'a> {
     }
 
     fn raise(&mut self, alert: &Alert) -> Result<(), StoreError> {
-        let body = body::encode(&Counted { earlier: None, last: alert.clone() });
+        let body = alert_body::encode(&Counted { earlier: None, last: alert.clone() });
         self.insert.execute(params![
             key_of(alert.id),
             alert.kind,
@@ -98,7 +88,7 @@ impl<'a> Writing<'a> {
             alert.first_seen.0,
             alert.last_seen.0,
             self.now.0,
-            body::encode(counted),
+            alert_body::encode(counted),
         ])?;
         Ok(())
     }
@@ -118,7 +108,7 @@ pub(super) fn by_id(
 ) -> Result<Vec<StoredAlert>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
     let mut found = Vec::new();
-    each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)], &mut |it| {
+    each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit).into()], &mut |it| {
         found.push(it);
         ControlFlow::Continue(())
     })?;
@@ -200,24 +190,20 @@ fn select(query: &AlertQuery) -> (String, Vec<Value>) {
         values.extend([after.last_seen.0.into(), key_of(after.id).to_vec().into()]);
     }
     sql.push_str(" ORDER BY last_seen DESC, id DESC LIMIT ?");
-    values.push(limit_of(query.limit));
+    values.push(limit_of(query.limit).into());
     (sql, values)
 }
 
 fn read(row: &Row<'_>) -> Result<StoredAlert, StoreError> {
     let status: String = row.get(0)?;
     let body: String = row.get(3)?;
-    let mut alert = body::decode(&body).ok_or(corrupt("alert"))?.whole();
-    alert.status = AlertStatus::from_word(&status).ok_or(corrupt("status of an alert"))?;
+    let mut alert = alert_body::decode(&body).ok_or(StoreError::broken("alert"))?.whole();
+    alert.status = AlertStatus::from_word(&status).ok_or(StoreError::broken("status of an alert"))?;
     Ok(StoredAlert { alert, created_at: Timestamp(row.get(1)?), updated_at: Timestamp(row.get(2)?) })
 }
 
 pub(super) const fn key_of(id: AlertId) -> [u8; 16] {
     id.0.to_be_bytes()
-}
-
-fn limit_of(limit: usize) -> Value {
-    i64::try_from(limit).unwrap_or(i64::MAX).into()
 }
 
 fn bytes_of(address: IpAddr) -> Vec<u8> {

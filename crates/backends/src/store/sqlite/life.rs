@@ -6,7 +6,6 @@ use model::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::alerts::key_of;
-use super::error::corrupt;
 use crate::store::{HISTORY_MAX, Handled, Handling, StatusChange, StoreError};
 
 /// Gives an alert a status and writes down who did; see [`Store::handle`](crate::store::Store::handle).
@@ -61,5 +60,5 @@ fn read(row: &Row<'_>) -> Result<StatusChange, StoreError> {
 }
 
 fn status_of(word: &str) -> Result<AlertStatus, StoreError> {
-    AlertStatus::from_word(word).ok_or(corrupt("status of an alert"))
+    AlertStatus::from_word(word).ok_or(StoreError::broken("status of an alert"))
 }
