@@ -33,7 +33,7 @@ use tokio::sync::watch;
 
 use crate::bouncers::Bouncers;
 use crate::config::Config;
-use crate::core::{Core, admin_key_of_environment};
+use crate::core::{Core, WhenAway, admin_key_of_environment};
 use crate::crawlers::{AtTheDoor, Means};
 use crate::failure::Failure;
 use crate::folder::SOCKET;
@@ -227,7 +227,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 
     let notifier = config.notify.notifier()?;
     let resolver = config.crawlers.address()?;
-    let core = Core::open(&config.data, &config)?;
+    let core = Core::open(&config.data, &config, WhenAway::Wait)?;
     // The folder is ours: whoever held messages before is gone.
     let ended = core.store.end_leases().map_err(|it| Failure::unusable(chain(&it)))?;
     if 0 < ended {

@@ -14,6 +14,7 @@ pub(crate) mod decisions_conformance;
 pub mod outbox;
 #[cfg(test)]
 pub(crate) mod outbox_conformance;
+pub mod postgres;
 pub mod sqlite;
 mod unite;
 

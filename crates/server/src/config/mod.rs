@@ -7,6 +7,7 @@ pub(crate) mod decisions;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod notify;
+pub(crate) mod store;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,6 +79,8 @@ pub(crate) struct Config {
     /// Where `rules.toml` would be when there is none yet.
     pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
+    /// Where alerts, decisions and keys are kept.
+    pub(crate) store: store::StoreConfig,
     pub(crate) keep_closed: Duration,
     pub(crate) store_warn_bytes: u64,
     pub(crate) lateness: Duration,
@@ -268,7 +271,7 @@ impl Raw {
             (None, None) => None,
             _ => return Err(Failure::usage("`tls.cert` and `tls.key` belong together; one of them is missing")),
         };
-        for path in ["log.url", "store.url", "limits.url"] {
+        for path in ["log.url", "limits.url"] {
             let (text, origin) = self.text(path);
             if !text.is_empty() {
                 // The address may hold a password.
@@ -298,6 +301,7 @@ impl Raw {
                 keep_bytes: size("log.keep_size")?,
                 keep_age: duration("log.keep_age")?,
             },
+            store: self.store()?,
             keep_closed: duration("store.keep_closed")?,
             store_warn_bytes: size("store.warn_size")?,
             lateness: duration("detection.lateness")?,

@@ -11,7 +11,7 @@ use web::route::{Caller, Permission, Route};
 
 use super::auth::{Refused, digest_of};
 use crate::config::Raw;
-use crate::core::Core;
+use crate::core::{Core, WhenAway};
 use crate::up::{Assembly, assemble};
 
 /// Every route that is no file of the pages, and who may call it: `-` is everybody, `admin` may call all of them.
@@ -89,7 +89,7 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Raw::default().resolve().unwrap();
-        let core = Core::open(&folder.path().join("data"), &config).unwrap();
+        let core = Core::open(&folder.path().join("data"), &config, WhenAway::Fail).unwrap();
         let assembly = assemble(core, &config, None, config.notify.nobody().unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { assembly, runtime, _folder: folder }

@@ -14,11 +14,11 @@ use crate::store::{AlertQuery, StoreError, StoredAlert, alert_body, limit_of};
 
 const COLUMNS: &str = "status, created_at, updated_at, body";
 
-const INSERT: &str = "INSERT INTO alerts (id, kind, severity, country, user, client_ip, source, rule_id, status, \
+const INSERT: &str = "INSERT INTO stored_alerts (id, kind, severity, country, user, client_ip, source, rule_id, status, \
      first_seen, last_seen, created_at, updated_at, body) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)";
 
-const UPDATE: &str = "UPDATE alerts SET kind = ?2, severity = ?3, country = ?4, user = ?5, client_ip = ?6, \
+const UPDATE: &str = "UPDATE stored_alerts SET kind = ?2, severity = ?3, country = ?4, user = ?5, client_ip = ?6, \
      source = ?7, rule_id = ?8, first_seen = ?9, last_seen = ?10, updated_at = ?11, body = ?12 WHERE id = ?1";
 
 /// The statements of one commit.
@@ -32,7 +32,7 @@ pub(super) struct Writing<'a> {
 impl<'a> Writing<'a> {
     pub(super) fn new(transaction: &'a Transaction<'_>, now: Timestamp) -> Result<Self, StoreError> {
         Ok(Self {
-            read: transaction.prepare("SELECT body FROM alerts WHERE id = ?1")?,
+            read: transaction.prepare("SELECT body FROM stored_alerts WHERE id = ?1")?,
             insert: transaction.prepare(INSERT)?,
             update: transaction.prepare(UPDATE)?,
             now,
@@ -96,7 +96,7 @@ impl<'a> Writing<'a> {
 
 /// Reads one alert.
 pub(super) fn one(connection: &Connection, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE id = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM stored_alerts WHERE id = ?1");
     connection.query_row(&sql, [key_of(id)], |row| Ok(read(row))).optional()?.transpose()
 }
 
@@ -106,7 +106,7 @@ pub(super) fn by_id(
     after: Option<AlertId>,
     limit: usize,
 ) -> Result<Vec<StoredAlert>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
+    let sql = format!("SELECT {COLUMNS} FROM stored_alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
     let mut found = Vec::new();
     each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit).into()], &mut |it| {
         found.push(it);
@@ -122,7 +122,8 @@ pub(super) fn ids(
     last: AlertId,
     limit: usize,
 ) -> Result<Vec<AlertId>, StoreError> {
-    let mut statement = connection.prepare("SELECT id FROM alerts WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")?;
+    let mut statement =
+        connection.prepare("SELECT id FROM stored_alerts WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")?;
     let mut rows = statement.query(params![key_of(first), key_of(last), limit_of(limit)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -172,7 +173,7 @@ fn select(query: &AlertQuery) -> (String, Vec<Value>) {
         ("kind", query.kind.clone().map(Value::Text)),
         ("severity", query.severity.map(|it| i64::from(it.rank()).into())),
     ];
-    let mut sql = format!("SELECT {COLUMNS} FROM alerts WHERE TRUE");
+    let mut sql = format!("SELECT {COLUMNS} FROM stored_alerts WHERE TRUE");
     let mut values: Vec<Value> = Vec::new();
     for (column, value) in filters.into_iter().filter_map(|(column, value)| Some((column, value?))) {
         let plus = if values.is_empty() { "" } else { "+" };

@@ -281,7 +281,7 @@ impl Store for SqliteStore {
         let keep_nanos = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
         let (alerts, others) = self.write(|transaction| {
             let alerts = transaction.execute(
-                "DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts \
+                "DELETE FROM stored_alerts WHERE rowid IN (SELECT rowid FROM stored_alerts \
                  WHERE status = 'closed' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)",
                 params![now.0.saturating_sub(keep_nanos), limit],
             )?;

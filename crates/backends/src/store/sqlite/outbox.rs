@@ -35,7 +35,7 @@ struct Posting<'a> {
 impl<'a> Posting<'a> {
     fn new(transaction: &'a Transaction<'_>, now: Timestamp) -> Result<Self, StoreError> {
         Ok(Self {
-            alert: transaction.prepare("SELECT 1 FROM alerts WHERE id = ?1")?,
+            alert: transaction.prepare("SELECT 1 FROM stored_alerts WHERE id = ?1")?,
             repeated: transaction.prepare("SELECT at FROM outbox_repeats WHERE destination = ?1 AND name = ?2")?,
             insert: transaction.prepare(
                 "INSERT OR IGNORE INTO outbox \
@@ -225,7 +225,7 @@ pub(super) fn replay(transaction: &Transaction<'_>, replay: &Replay, now: Timest
     // That there is an alert which somebody has closed since is no news, and would open an incident that nobody ends.
     let set = "UPDATE outbox SET is_dead = 0, attempt = 0, created_at = ?1, next_at = ?1, reason = '' WHERE is_dead = 1 \
          AND NOT (kind = 'raised' AND subject_kind = 'alert' AND EXISTS \
-             (SELECT 1 FROM alerts WHERE alerts.id = outbox.subject AND alerts.status = 'closed'))";
+             (SELECT 1 FROM stored_alerts WHERE stored_alerts.id = outbox.subject AND stored_alerts.status = 'closed'))";
     Ok(match replay {
         Replay::All => transaction.execute(set, [now.0])?,
         Replay::Destination(name) => {
