@@ -249,7 +249,7 @@ class Rows:
         store = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
         while self.going:
             now, newest = time.time(), max(self.seen.values(), default=-1)
-            for alert, updated in store.execute("SELECT id, updated_at FROM alerts WHERE ? <= updated_at", (newest,)):
+            for alert, updated in store.execute("SELECT id, updated_at FROM stored_alerts WHERE ? <= updated_at", (newest,)):
                 if self.seen.get(alert) != updated:
                     self.new += alert not in self.seen
                     self.seen[alert] = updated

@@ -12,7 +12,7 @@ use std::time::Duration;
 use hyper::Method;
 
 use crate::config::Config;
-use crate::core::Core;
+use crate::core::{Core, WhenAway};
 use crate::failure::Failure;
 use crate::folder::{Folder, SOCKET};
 use crate::http::listener::owner_path;
@@ -88,7 +88,7 @@ impl Client {
                 .map_err(|it| Failure::unusable(format!("`{}` cannot be opened: {it}", data.display())))?;
             return Ok(Self::Remote(folder, AGENT));
         }
-        let core = Core::open(data, config)?;
+        let core = Core::open(data, config, WhenAway::Fail)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|it| Failure::failed(format!("no threads: {it}")))?;
         // A secret that is not at hand must keep nobody from reading alerts.

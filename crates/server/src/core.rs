@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use backends::log::broker::BrokerLog;
 use backends::log::broker::rabbitmq::RabbitStream;
 use backends::log::embedded::{EmbeddedLog, files};
 use backends::log::{Damage, Log};
 use backends::store::decisions::AuditEntry;
+use backends::store::postgres::PostgresStore;
 use backends::store::sqlite::SqliteStore;
-use backends::store::{Key, Scope, Store};
+use backends::store::{Key, Scope, Store, StoreError};
 use model::place::{PartitionId, Position};
 use pipeline::admitter::{Admitter, AdmitterParts};
 use pipeline::ingest::{Ingest, chain, now};
@@ -20,6 +22,7 @@ use pipeline::progress::Progress;
 use crate::config::Config;
 use crate::config::decisions::DecisionsConfig;
 use crate::config::log::LogPlace;
+use crate::config::store::StoreConfig;
 use crate::crawlers::Crawlers;
 use crate::failure::Failure;
 use crate::folder::Folder;
@@ -32,6 +35,8 @@ pub(crate) const ADMIN_KEY_VARIABLE: &str = "BARTIZAN_ADMIN_KEY";
 const SWITCH_LOG: &str = "log.tag";
 /// How long such a key must be.
 const ADMIN_KEY_CHARS_MIN: usize = 32;
+/// How long is waited before a database that is away is tried again: at first, and at most.
+const AWAY_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// What is opened of a data folder.
 pub(crate) struct Core {
@@ -44,6 +49,15 @@ pub(crate) struct Core {
     pub(crate) crawlers: Arc<Crawlers>,
     /// Who is kept out.
     pub(crate) admitter: Arc<Admitter>,
+}
+
+/// What is done when the database is not there at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenAway {
+    /// It is waited for, for ever.
+    Wait,
+    /// The command fails.
+    Fail,
 }
 
 /// How the admin key came to be.
@@ -74,15 +88,15 @@ fn tell_damage(damage: &Damage) {
 }
 
 impl Core {
-    /// Holds the folder and opens what is in it.
-    pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, Failure> {
+    /// Holds the folder and opens what is in it, and the store where the configuration says it is.
+    pub(crate) fn open(path: &Path, config: &Config, when_away: WhenAway) -> Result<Self, Failure> {
         let folder = Folder::hold(path)?;
-        let store = SqliteStore::open(&folder.store()).map_err(|it| unusable(path, &it))?;
+        let store = open_store(&folder.store(), config, when_away)?;
         let position = store.position(PartitionId(0)).map_err(|it| unusable(path, &it))?;
-        let log = open_log(&folder, config, &store, position)?;
+        let log = open_log(&folder, config, store.as_ref(), position)?;
         tell_damage(&log.damage());
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
-        let (store, progress): (Arc<dyn Store>, _) = (Arc::new(store), Arc::<Progress>::default());
+        let progress = Arc::<Progress>::default();
         let crawlers = Arc::<Crawlers>::default();
         let admitter =
             open_admitter(&store, &progress, &config.decisions, &crawlers).map_err(|it| unusable(path, &it))?;
@@ -101,7 +115,7 @@ impl Core {
             expires_at: None,
             last_used_at: None,
         };
-        let failed = |error: backends::store::StoreError| unusable(self.folder.path(), &error);
+        let failed = |error: StoreError| unusable(self.folder.path(), &error);
         let known = self.store.keys().map_err(failed)?;
         if let Some(secret) = environment {
             let wanted = key(secret);
@@ -159,6 +173,34 @@ fn open_log(folder: &Folder, config: &Config, store: &dyn Store, position: Posit
     }
 }
 
+/// Opens the store: in the file at `path`, or in the database of the configuration.
+pub(crate) fn open_store(path: &Path, config: &Config, when_away: WhenAway) -> Result<Arc<dyn Store>, Failure> {
+    match &config.store {
+        StoreConfig::Folder => Ok(Arc::new(SqliteStore::open(path).map_err(|it| unusable(&config.data, &it))?)),
+        StoreConfig::Postgres(settings) => {
+            let open = || PostgresStore::open(settings);
+            let opened = if when_away == WhenAway::Wait { open_patiently(open) } else { open() };
+            let unusable = |it: StoreError| Failure::unusable(format!("the database cannot be used: {}", chain(&it)));
+            Ok(Arc::new(opened.map_err(unusable)?))
+        }
+    }
+}
+
+/// Tries until the database is there, or says that it will never do. A signal ends the process meanwhile: nothing was begun.
+fn open_patiently(open: impl Fn() -> Result<PostgresStore, StoreError>) -> Result<PostgresStore, StoreError> {
+    let mut pause = AWAY_PAUSE.0;
+    loop {
+        match open() {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(reason = %chain(&error), "The database is away; nothing is taken until it is there");
+                thread::sleep(pause);
+                pause = (pause * 2).min(AWAY_PAUSE.1);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn of_another_log(known: &str, found: &str) -> Failure {
     Failure::unusable(format!(
         "the store has read the log {known}, and `log.url` leads to the log {found}: set it back, or begin with a new data \
@@ -182,7 +224,7 @@ fn open_admitter(
     progress: &Arc<Progress>,
     config: &DecisionsConfig,
     crawlers: &Arc<Crawlers>,
-) -> Result<Admitter, backends::store::StoreError> {
+) -> Result<Admitter, StoreError> {
     let mut spared = config.spared.clone();
     spared.extend(own_addresses::all().into_iter().map(|it| (it, "an address of this host".to_owned())));
     Admitter::open(AdmitterParts {

@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use crate::bouncers::Bouncers;
 use crate::brokers::Brokers;
 use crate::config::Config;
-use crate::core::{Core, admin_key_of_environment};
+use crate::core::{Core, WhenAway, admin_key_of_environment};
 use crate::crawlers::{AtTheDoor, Means};
 use crate::failure::Failure;
 use crate::folder::SOCKET;
@@ -237,7 +237,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 
     let notifier = config.notify.notifier()?;
     let resolver = config.crawlers.address()?;
-    let core = Core::open(&config.data, &config)?;
+    let core = Core::open(&config.data, &config, WhenAway::Wait)?;
     end_leases(core.store.as_ref())?;
     let proxy =
         config.gateway.as_ref().map(|it| Proxy::new(it, &core.folder, core.admitter.board().clone())).transpose()?;

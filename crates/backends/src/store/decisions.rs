@@ -4,6 +4,7 @@ use std::fmt;
 
 use model::alert::Alert;
 use model::decision::{Decision, DecisionId, Ended, Origin, Proposal, Spared, Standing, Target};
+use model::id::digest128;
 use model::network::Network;
 use model::place::PartitionId;
 use model::time::Timestamp;
@@ -108,6 +109,18 @@ pub struct AuditEntry {
     pub subject: String,
     /// Why; empty for none.
     pub reason: String,
+}
+
+impl AuditEntry {
+    /// The digest of this line behind the one with the digest `before`; the first stands behind zeros.
+    pub(crate) fn chained(&self, before: [u8; 16]) -> [u8; 16] {
+        let Self { at, actor, action, subject, reason } = self;
+        let texts = [actor, action, subject, reason].map(|it| it.as_bytes());
+        let at = at.0.to_le_bytes();
+        let mut parts: Vec<&[u8]> = vec![&before, &at];
+        parts.extend(texts);
+        digest128(&parts).to_be_bytes()
+    }
 }
 
 /// Somebody who pulls decisions.

@@ -3,16 +3,20 @@
 //! Effects and the position that they belong to are committed together, guarded by the epoch of the owner: a position
 //! that is not where the owner left it means that another process owns the partition, and nothing is changed.
 
+mod alert_body;
 pub mod alert_text;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod decision_body;
 pub mod decisions;
 #[cfg(test)]
 pub(crate) mod decisions_conformance;
 pub mod outbox;
 #[cfg(test)]
 pub(crate) mod outbox_conformance;
+pub mod postgres;
 pub mod sqlite;
+mod unite;
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -26,7 +30,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 
 use self::decisions::DecisionStore;
-use self::outbox::{Outbox, OutboxRow};
+use self::outbox::{Outbox, OutboxRow, Subject};
 
 /// How many changes of one alert are remembered; beyond it the oldest go. More than people make by hand, and no script
 /// that runs wild fills the disk.
@@ -72,6 +76,16 @@ impl StoreError {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Says that a stored thing makes no sense.
+    const fn broken(what: &'static str) -> Self {
+        Self::Corrupt { what, source: None }
+    }
+}
+
+/// A limit as databases take it.
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// The right to commit for a partition.
@@ -100,6 +114,17 @@ pub struct Commit<'a> {
     pub proposals: &'a [Proposal],
     /// The time of the commit.
     pub now: Timestamp,
+}
+
+impl Commit<'_> {
+    /// Whether a message tells of something that this commit made, which is `raised`: an alert that was stored before was
+    /// told of then.
+    fn is_news(&self, row: &OutboxRow, raised: &[AlertId]) -> bool {
+        match row.subject {
+            Subject::Alert(id) => raised.contains(&id) || !self.alerts.iter().any(|it| it.id == id),
+            Subject::Decision(_) | Subject::Test(_) => true,
+        }
+    }
 }
 
 /// What a commit did.

@@ -15,6 +15,11 @@ use super::StoreError;
 /// How long a reason may be that is kept with a message, in bytes: two lines on a screen.
 pub const REASON_BYTES_MAX: usize = 300;
 
+/// Cuts a reason to [`REASON_BYTES_MAX`], at a character.
+pub(crate) fn cut_reason(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+}
+
 /// What a message tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {

@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 
 use backends::log::embedded::{EmbeddedLog, files};
-use backends::store::sqlite::SqliteStore;
-use backends::store::{Store, StoredAlert};
+use backends::store::StoredAlert;
 use model::place::PartitionId;
 use pipeline::ingest::chain;
 use serde_json::json;
 
 use super::flags::Flags;
 use crate::config::log::LogPlace;
-use crate::core::Core;
+use crate::core::{Core, WhenAway, open_store};
 use crate::failure::{FAILED, Failure};
 use crate::folder::Folder;
 use crate::terminal;
@@ -40,9 +39,9 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
         if is_held {
             return Err(Failure::unusable(format!("a server works on `{}`; stop it first", config.data.display())));
         }
-        drop(Core::open(&config.data, &config)?);
+        drop(Core::open(&config.data, &config, WhenAway::Fail)?);
     }
-    let store = SqliteStore::open(&config.data.join("bartizan.db")).map_err(|it| Failure::unusable(chain(&it)))?;
+    let store = open_store(&config.data.join("bartizan.db"), &config, WhenAway::Fail)?;
     // Before the log is looked at: a server that works on the folder moves both on.
     let position = store.position(PartitionId(0)).map_err(|it| Failure::unusable(chain(&it)))?;
     let events = files::Folder::new(config.data.join("events"));

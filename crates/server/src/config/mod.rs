@@ -9,6 +9,7 @@ pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod notify;
+pub(crate) mod store;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) rules_config_later: PathBuf,
     pub(crate) log: backends::log::embedded::Settings,
     pub(crate) log_place: log::LogPlace,
+    /// Where alerts, decisions and keys are kept.
+    pub(crate) store: store::StoreConfig,
     pub(crate) keep_closed: Duration,
     pub(crate) store_warn_bytes: u64,
     pub(crate) lateness: Duration,
@@ -280,16 +283,14 @@ impl Raw {
             (None, None) => None,
             _ => return Err(Failure::usage("`tls.cert` and `tls.key` belong together; one of them is missing")),
         };
-        for path in ["store.url", "limits.url"] {
-            let (text, origin) = self.text(path);
-            if !text.is_empty() {
-                // The address may hold a password.
-                let message = format!(
-                    "`{path}` is set ({origin}), and no other backend is in this version: leave it out, and what is kept \
-                     lies in the data folder, rates are counted in this process"
-                );
-                return Err(Failure::usage(message));
-            }
+        let (text, origin) = self.text("limits.url");
+        if !text.is_empty() {
+            // The address may hold a password.
+            let message = format!(
+                "`limits.url` is set ({origin}), and no other backend is in this version: leave it out, and rates are \
+                 counted in this process"
+            );
+            return Err(Failure::usage(message));
         }
         let count = |path: &str| self.get(path, |it| it.parse::<usize>().ok().filter(|it| 0 < *it));
         let size = |path: &str| self.get(path, |it| units::size(it).filter(|it| 0 < *it));
@@ -312,6 +313,7 @@ impl Raw {
                 is_copy: false,
             },
             log_place: self.log_place(size("log.keep_size")?, duration("log.keep_age")?)?,
+            store: self.store()?,
             keep_closed: duration("store.keep_closed")?,
             store_warn_bytes: size("store.warn_size")?,
             lateness: duration("detection.lateness")?,

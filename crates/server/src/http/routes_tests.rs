@@ -12,7 +12,7 @@ use web::route::{Caller, Permission, Route};
 
 use super::auth::{Refused, digest_of};
 use crate::config::Raw;
-use crate::core::Core;
+use crate::core::{Core, WhenAway};
 use crate::up::{Assembly, assemble};
 
 /// Every route that is no file of the pages, and who may call it: `-` is everybody, `admin` may call all of them.
@@ -92,7 +92,7 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Raw::default().resolve().unwrap();
-        let core = Core::open(&folder.path().join("data"), &config).unwrap();
+        let core = Core::open(&folder.path().join("data"), &config, WhenAway::Fail).unwrap();
         let notifier = config.notify.nobody().unwrap();
         let assembly = assemble(core, &config, None, notifier, Arc::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

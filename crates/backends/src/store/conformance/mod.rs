@@ -26,6 +26,104 @@ const NOW: Timestamp = Timestamp(1_000_000);
 const HOSTILE: [&str; 10] =
     ["'; DROP TABLE alerts; --", "\" OR 1=1 --", "%", "_", "*", "a\0b", "\\", "?1", "", "\u{202e}\u{fffd}\u{1f600}"];
 
+/// The views that stand for the tables of other systems, with the columns and PostgreSQL's types of each.
+pub(crate) const VIEWS: [(&str, &[(&str, &str)]); 6] = [
+    (
+        "anormal_events",
+        &[
+            ("id", "bigint"),
+            ("service_name", "text"),
+            ("ip", "inet"),
+            ("event_type", "integer"),
+            ("severity", "smallint"),
+            ("description", "text"),
+            ("occurred_at", "timestamp without time zone"),
+            ("request_id", "text"),
+            ("method", "text"),
+            ("path", "text"),
+            ("status_code", "integer"),
+            ("user_agent", "text"),
+            ("request", "jsonb"),
+        ],
+    ),
+    (
+        "alerts",
+        &[
+            ("id", "text"),
+            ("source", "text"),
+            ("severity", "text"),
+            ("description", "text"),
+            ("src_ip", "inet"),
+            ("dst_ip", "inet"),
+            ("created_at", "timestamp with time zone"),
+            ("country", "text"),
+            ("user", "text"),
+            ("ingested_at", "timestamp with time zone"),
+        ],
+    ),
+    (
+        "service_state",
+        &[
+            ("id", "integer"),
+            ("last_sync_time", "timestamp with time zone"),
+            ("last_success_time", "timestamp with time zone"),
+            ("last_event_time", "timestamp with time zone"),
+            ("last_error", "text"),
+            ("current_status", "text"),
+        ],
+    ),
+    ("system_config", &[("id", "integer"), ("sync_interval_minutes", "integer")]),
+    (
+        "anomalies",
+        &[
+            ("id", "integer"),
+            ("request_id", "character varying"),
+            ("event_id", "character varying"),
+            ("role_id", "character varying"),
+            ("event_type", "character varying"),
+            ("event_timestamp", "timestamp with time zone"),
+            ("affected_assets", "ARRAY"),
+            ("anomaly_score", "double precision"),
+        ],
+    ),
+    (
+        "security_events",
+        &[
+            ("id", "bigint"),
+            ("created_at", "timestamp with time zone"),
+            ("updated_at", "timestamp with time zone"),
+            ("type", "text"),
+            ("client_ip", "text"),
+            ("timestamp", "timestamp with time zone"),
+            ("attacks", "integer"),
+            ("details", "text"),
+        ],
+    ),
+];
+
+/// Alerts as the views show them: an ordinary one, one without most things, and hostile ones.
+pub(crate) fn alerts_for_views() -> Vec<Alert> {
+    let attack = Alert {
+        kind: "sql_injection".into(),
+        severity: Severity::Critical,
+        last_seen: Timestamp(1_795_176_061_250_000_000),
+        timestamp: Timestamp(1_795_176_061_250_000_000),
+        dst_ip: Some([10, 9, 9, 9].into()),
+        country: Some("DE".into()),
+        event: r#"{"method":"GET","path":"/a","status_code":403,"user_agent":"curl"}"#.into(),
+        ..alert(1)
+    };
+    let bare = Alert { client_ip: None, user: None, event: String::new(), evidence: Vec::new(), ..alert(2) };
+    let hostile = HOSTILE.iter().zip(10..).map(|(text, number)| Alert {
+        event: (*text).into(),
+        title: (*text).into(),
+        user: Some((*text).into()),
+        count: u64::MAX,
+        ..alert(number)
+    });
+    [attack, bare].into_iter().chain(hostile).collect()
+}
+
 /// Runs every conformance test against the store that `$open` opens in a folder.
 macro_rules! suite {
     ($open:expr) => {

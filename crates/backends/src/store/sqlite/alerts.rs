@@ -9,18 +9,16 @@ use model::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params, params_from_iter};
 
-use super::body;
-use super::error::corrupt;
-use super::unite::Counted;
-use crate::store::{AlertQuery, StoreError, StoredAlert};
+use crate::store::unite::{Counted, Written};
+use crate::store::{AlertQuery, StoreError, StoredAlert, alert_body, limit_of};
 
 const COLUMNS: &str = "status, created_at, updated_at, body";
 
-const INSERT: &str = "INSERT INTO alerts (id, kind, severity, country, user, client_ip, source, rule_id, status, \
+const INSERT: &str = "INSERT INTO stored_alerts (id, kind, severity, country, user, client_ip, source, rule_id, status, \
      first_seen, last_seen, created_at, updated_at, body) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)";
 
-const UPDATE: &str = "UPDATE alerts SET kind = ?2, severity = ?3, country = ?4, user = ?5, client_ip = ?6, \
+const UPDATE: &str = "UPDATE stored_alerts SET kind = ?2, severity = ?3, country = ?4, user = ?5, client_ip = ?6, \
      source = ?7, rule_id = ?8, first_seen = ?9, last_seen = ?10, updated_at = ?11, body = ?12 WHERE id = ?1";
 
 /// The statements of one commit.
@@ -31,18 +29,10 @@ pub(super) struct Writing<'a> {
     now: Timestamp,
 }
 
-/// What became of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
-    Raised,
-    Changed,
-    Unchanged,
-}
-
 impl<'a> Writing<'a> {
     pub(super) fn new(transaction: &'a Transaction<'_>, now: Timestamp) -> Result<Self, StoreError> {
         Ok(Self {
-            read: transaction.prepare("SELECT body FROM alerts WHERE id = ?1")?,
+            read: transaction.prepare("SELECT body FROM stored_alerts WHERE id = ?1")?,
             insert: transaction.prepare(INSERT)?,
             update: transaction.prepare(UPDATE)?,
             now,
@@ -56,7 +46,7 @@ impl<'a> Writing<'a> {
             self.raise(alert)?;
             return Ok(Written::Raised);
         };
-        let mut counted = body::decode(&stored).ok_or(corrupt("alert"))?;
+        let mut counted = alert_body::decode(&stored).ok_or(StoreError::broken("alert"))?;
         if !counted.take(alert) {
             return Ok(Written::Unchanged);
         }
@@ -65,7 +55,7 @@ impl<'a> Writing<'a> {
     }
 
     fn raise(&mut self, alert: &Alert) -> Result<(), StoreError> {
-        let body = body::encode(&Counted { earlier: None, last: alert.clone() });
+        let body = alert_body::encode(&Counted { earlier: None, last: alert.clone() });
         self.insert.execute(params![
             key_of(alert.id),
             alert.kind,
@@ -98,7 +88,7 @@ impl<'a> Writing<'a> {
             alert.first_seen.0,
             alert.last_seen.0,
             self.now.0,
-            body::encode(counted),
+            alert_body::encode(counted),
         ])?;
         Ok(())
     }
@@ -106,7 +96,7 @@ impl<'a> Writing<'a> {
 
 /// Reads one alert.
 pub(super) fn one(connection: &Connection, id: AlertId) -> Result<Option<StoredAlert>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE id = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM stored_alerts WHERE id = ?1");
     connection.query_row(&sql, [key_of(id)], |row| Ok(read(row))).optional()?.transpose()
 }
 
@@ -116,9 +106,9 @@ pub(super) fn by_id(
     after: Option<AlertId>,
     limit: usize,
 ) -> Result<Vec<StoredAlert>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
+    let sql = format!("SELECT {COLUMNS} FROM stored_alerts WHERE ?1 IS NULL OR ?1 < id ORDER BY id LIMIT ?2");
     let mut found = Vec::new();
-    each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit)], &mut |it| {
+    each(connection, &sql, vec![after.map(|it| key_of(it).to_vec()).into(), limit_of(limit).into()], &mut |it| {
         found.push(it);
         ControlFlow::Continue(())
     })?;
@@ -132,7 +122,8 @@ pub(super) fn ids(
     last: AlertId,
     limit: usize,
 ) -> Result<Vec<AlertId>, StoreError> {
-    let mut statement = connection.prepare("SELECT id FROM alerts WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")?;
+    let mut statement =
+        connection.prepare("SELECT id FROM stored_alerts WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")?;
     let mut rows = statement.query(params![key_of(first), key_of(last), limit_of(limit)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -182,7 +173,7 @@ fn select(query: &AlertQuery) -> (String, Vec<Value>) {
         ("kind", query.kind.clone().map(Value::Text)),
         ("severity", query.severity.map(|it| i64::from(it.rank()).into())),
     ];
-    let mut sql = format!("SELECT {COLUMNS} FROM alerts WHERE TRUE");
+    let mut sql = format!("SELECT {COLUMNS} FROM stored_alerts WHERE TRUE");
     let mut values: Vec<Value> = Vec::new();
     for (column, value) in filters.into_iter().filter_map(|(column, value)| Some((column, value?))) {
         let plus = if values.is_empty() { "" } else { "+" };
@@ -200,24 +191,20 @@ fn select(query: &AlertQuery) -> (String, Vec<Value>) {
         values.extend([after.last_seen.0.into(), key_of(after.id).to_vec().into()]);
     }
     sql.push_str(" ORDER BY last_seen DESC, id DESC LIMIT ?");
-    values.push(limit_of(query.limit));
+    values.push(limit_of(query.limit).into());
     (sql, values)
 }
 
 fn read(row: &Row<'_>) -> Result<StoredAlert, StoreError> {
     let status: String = row.get(0)?;
     let body: String = row.get(3)?;
-    let mut alert = body::decode(&body).ok_or(corrupt("alert"))?.whole();
-    alert.status = AlertStatus::from_word(&status).ok_or(corrupt("status of an alert"))?;
+    let mut alert = alert_body::decode(&body).ok_or(StoreError::broken("alert"))?.whole();
+    alert.status = AlertStatus::from_word(&status).ok_or(StoreError::broken("status of an alert"))?;
     Ok(StoredAlert { alert, created_at: Timestamp(row.get(1)?), updated_at: Timestamp(row.get(2)?) })
 }
 
 pub(super) const fn key_of(id: AlertId) -> [u8; 16] {
     id.0.to_be_bytes()
-}
-
-fn limit_of(limit: usize) -> Value {
-    i64::try_from(limit).unwrap_or(i64::MAX).into()
 }
 
 fn bytes_of(address: IpAddr) -> Vec<u8> {

@@ -1,23 +1,23 @@
 //! Proposals and decisions, and the other tables that blocking rests on.
 
-use model::decision::{Brake, Decision, DecisionId, Ended, Measure, Origin, Proposal, Spared, Standing, Target};
-use model::id::{AlertId, digest128};
+use model::decision::{Decision, DecisionId, Ended, Measure, Origin, Proposal, Spared, Standing, Target};
+use model::id::AlertId;
 use model::network::Network;
 use model::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::SqliteStore;
-use super::alerts::{Writing, Written, key_of};
-use super::decision_body::{Body, decode_proposal, encode_proposal};
-use super::error::corrupt;
+use super::alerts::{Writing, key_of};
 use super::outbox;
 use crate::failpoint;
+use crate::store::decision_body::{Body, brake_of, decode_proposal, encode_proposal, standing_of};
 use crate::store::decisions::{
     Admission, AuditEntry, DecisionQuery, DecisionStore, Judged, Puller, Tell, WaitingProposal,
 };
 use crate::store::outbox::Subject;
-use crate::store::{Lease, StoreError};
+use crate::store::unite::Written;
+use crate::store::{Lease, StoreError, limit_of};
 
 const COLUMNS: &str =
     "id, changed, scope, value, measure, origin, standing, brake, created_at, expires_at, ended_at, body";
@@ -60,7 +60,7 @@ impl DecisionStore for SqliteStore {
             found.push(WaitingProposal {
                 number: row.get::<_, i64>(0)?.cast_unsigned(),
                 created_at: Timestamp(row.get(1)?),
-                proposal: decode_proposal(&body).ok_or(corrupt("proposal"))?,
+                proposal: decode_proposal(&body).ok_or(StoreError::broken("proposal"))?,
             });
         }
         Ok(found)
@@ -211,7 +211,7 @@ impl DecisionStore for SqliteStore {
         while let Some(row) = rows.next()? {
             let network: String = row.get(0)?;
             found.push(Spared {
-                network: Network::parse(&network).ok_or(corrupt("spared network"))?,
+                network: Network::parse(&network).ok_or(StoreError::broken("spared network"))?,
                 reason: row.get(1)?,
                 actor: row.get(2)?,
                 created_at: Timestamp(row.get(3)?),
@@ -276,7 +276,7 @@ impl DecisionStore for SqliteStore {
         let (mut before, mut expected) = ([0_u8; 16], 1);
         while let Some(row) = rows.next()? {
             let (number, digest): (i64, Vec<u8>) = (row.get(0)?, row.get(6)?);
-            before = chained(before, &entry_of(row)?);
+            before = entry_of(row)?.chained(before);
             if digest != before || number != expected {
                 return Ok(Some(number.min(expected).cast_unsigned()));
             }
@@ -392,7 +392,7 @@ fn insert(transaction: &Transaction<'_>, judged: &[Judged], now: Timestamp) -> R
             decision.basis.rule_id,
             now.0,
             decision.expires_at.0,
-            body_of(&decision).encode(),
+            Body::of(&decision).encode(),
         ];
         decision.id = DecisionId(statement.query_row(values, |row| row.get::<_, i64>(0))?.cast_unsigned());
         admitted.push(decision);
@@ -411,27 +411,10 @@ fn update(transaction: &Transaction<'_>, decision: &Decision) -> Result<(), Stor
             brake_of(decision.standing),
             decision.expires_at.0,
             decision.ended.as_ref().map(|it| it.at.0),
-            body_of(decision).encode(),
+            Body::of(decision).encode(),
         ],
     )?;
     Ok(())
-}
-
-fn brake_of(standing: Standing) -> Option<&'static str> {
-    match standing {
-        Standing::Held(brake) => Some(brake.as_str()),
-        _ => None,
-    }
-}
-
-fn body_of(decision: &Decision) -> Body {
-    Body {
-        reason: decision.reason.clone(),
-        actor: decision.actor.clone(),
-        basis: decision.basis.clone(),
-        ended: decision.ended.as_ref().map(|it| (it.actor.clone(), it.reason.clone())),
-        is_synthetic: decision.is_synthetic,
-    }
 }
 
 fn one(connection: &Connection, id: DecisionId) -> Result<Option<Decision>, StoreError> {
@@ -453,19 +436,14 @@ fn read(row: &Row<'_>) -> Result<Decision, StoreError> {
     let word = |at: usize| row.get::<_, String>(at);
     let (scope, value, measure, origin, standing) = (word(2)?, word(3)?, word(4)?, word(5)?, word(6)?);
     let brake: Option<String> = row.get(7)?;
-    let standing = match standing.as_str() {
-        "in_force" => Some(Standing::InForce),
-        "dry_run" => Some(Standing::DryRun),
-        _ => brake.and_then(|it| Brake::from_word(&it)).map(Standing::Held),
-    };
-    let body = Body::decode(&word(11)?).ok_or(corrupt("decision"))?;
+    let body = Body::decode(&word(11)?).ok_or(StoreError::broken("decision"))?;
     Ok(Decision {
         id: DecisionId(row.get::<_, i64>(0)?.cast_unsigned()),
         changed: row.get::<_, i64>(1)?.cast_unsigned(),
-        target: Target::read(&scope, &value).ok_or(corrupt("target of a decision"))?,
-        measure: Measure::from_word(&measure).ok_or(corrupt("measure of a decision"))?,
-        origin: Origin::from_word(&origin).ok_or(corrupt("origin of a decision"))?,
-        standing: standing.ok_or(corrupt("standing of a decision"))?,
+        target: Target::read(&scope, &value).ok_or(StoreError::broken("target of a decision"))?,
+        measure: Measure::from_word(&measure).ok_or(StoreError::broken("measure of a decision"))?,
+        origin: Origin::from_word(&origin).ok_or(StoreError::broken("origin of a decision"))?,
+        standing: standing_of(&standing, brake.as_deref()).ok_or(StoreError::broken("standing of a decision"))?,
         created_at: Timestamp(row.get(8)?),
         expires_at: Timestamp(row.get(9)?),
         ended: body.ended_at(row.get(10)?),
@@ -483,27 +461,16 @@ fn write_audit(transaction: &Transaction<'_>, entries: &[AuditEntry]) -> Result<
     let sql = "SELECT digest FROM audit ORDER BY number DESC LIMIT 1";
     let last: Option<Vec<u8>> = transaction.query_row(sql, [], |row| row.get(0)).optional()?;
     let mut digest: [u8; 16] = match last {
-        Some(last) => last.try_into().map_err(|_| corrupt("digest of the audit"))?,
+        Some(last) => last.try_into().map_err(|_| StoreError::broken("digest of the audit"))?,
         None => [0; 16],
     };
     let mut insert = transaction
         .prepare("INSERT INTO audit (at, actor, action, subject, reason, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for entry in entries {
-        digest = chained(digest, entry);
+        digest = entry.chained(digest);
         insert.execute(params![entry.at.0, entry.actor, entry.action, entry.subject, entry.reason, digest])?;
     }
     Ok(())
-}
-
-/// The digest of a line of the audit behind the one with `before`.
-fn chained(before: [u8; 16], entry: &AuditEntry) -> [u8; 16] {
-    let AuditEntry { at, actor, action, subject, reason } = entry;
-    let texts = [actor, action, subject, reason].map(|it| it.as_bytes());
-    let mut parts: Vec<&[u8]> = vec![&before];
-    let at = at.0.to_le_bytes();
-    parts.push(&at);
-    parts.extend(texts);
-    digest128(&parts).to_be_bytes()
 }
 
 fn entry_of(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
@@ -514,8 +481,4 @@ fn entry_of(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
         subject: row.get(4)?,
         reason: row.get(5)?,
     })
-}
-
-fn limit_of(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

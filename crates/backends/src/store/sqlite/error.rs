@@ -36,11 +36,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Says that a stored thing makes no sense.
-pub(super) const fn corrupt(what: &'static str) -> StoreError {
-    StoreError::Corrupt { what, source: None }
-}
-
 #[cfg(test)]
 mod tests {
     use rusqlite::ffi;

@@ -3,7 +3,6 @@
 use model::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::error::corrupt;
 use crate::store::{Key, Scope, StoreError};
 
 const ADD: &str = "INSERT OR IGNORE INTO keys (name, scope, digest, rate_per_second, created_at, expires_at, last_used_at) \
@@ -64,8 +63,8 @@ fn key_of(row: &Row<'_>) -> Result<Key, StoreError> {
     let digest: Vec<u8> = row.get(2)?;
     Ok(Key {
         name: row.get(0)?,
-        scope: Scope::from_word(&scope).ok_or(corrupt("scope of a key"))?,
-        digest: digest.try_into().map_err(|_| corrupt("digest of a key"))?,
+        scope: Scope::from_word(&scope).ok_or(StoreError::broken("scope of a key"))?,
+        digest: digest.try_into().map_err(|_| StoreError::broken("digest of a key"))?,
         rate_per_second: row.get(3)?,
         created_at: Timestamp(row.get(4)?),
         expires_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),

@@ -6,12 +6,11 @@ use model::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::alerts::key_of;
-use super::error::corrupt;
 use crate::store::{HISTORY_MAX, Handled, Handling, StatusChange, StoreError};
 
 /// Gives an alert a status and writes down who did; see [`Store::handle`](crate::store::Store::handle).
 pub(super) fn handle(transaction: &Transaction<'_>, id: AlertId, handling: &Handling) -> Result<Handled, StoreError> {
-    let sql = "SELECT status FROM alerts WHERE id = ?1";
+    let sql = "SELECT status FROM stored_alerts WHERE id = ?1";
     let stored: Option<String> = transaction.query_row(sql, [key_of(id)], |row| row.get(0)).optional()?;
     let Some(stored) = stored else { return Ok(Handled::Unknown) };
     let before = status_of(&stored)?;
@@ -21,7 +20,7 @@ pub(super) fn handle(transaction: &Transaction<'_>, id: AlertId, handling: &Hand
     // A note alone is no reason to keep a closed alert for longer.
     if before != handling.status {
         transaction.execute(
-            "UPDATE alerts SET status = ?2, updated_at = max(updated_at, ?3) WHERE id = ?1",
+            "UPDATE stored_alerts SET status = ?2, updated_at = max(updated_at, ?3) WHERE id = ?1",
             params![key_of(id), handling.status.as_str(), handling.at.0],
         )?;
     }
@@ -61,5 +60,5 @@ fn read(row: &Row<'_>) -> Result<StatusChange, StoreError> {
 }
 
 fn status_of(word: &str) -> Result<AlertStatus, StoreError> {
-    AlertStatus::from_word(word).ok_or(corrupt("status of an alert"))
+    AlertStatus::from_word(word).ok_or(StoreError::broken("status of an alert"))
 }

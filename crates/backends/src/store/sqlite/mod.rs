@@ -4,9 +4,7 @@
 //! its epoch, not by a lock.
 
 mod alerts;
-mod body;
 mod connections;
-mod decision_body;
 mod decisions;
 mod error;
 mod keys;
@@ -15,7 +13,6 @@ mod outbox;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod unite;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -28,12 +25,13 @@ use model::place::{PartitionId, Position};
 use model::time::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use self::alerts::{Writing, Written};
+use self::alerts::Writing;
 use self::connections::Connections;
 use super::outbox::{
-    Delivery, DeliveryQuery, Expired, MessageId, Outbox, OutboxCounts, OutboxLimits, OutboxRow, Outcome, Replay,
-    Subject, Take, Taken, Wake,
+    Delivery, DeliveryQuery, Expired, MessageId, Outbox, OutboxCounts, OutboxLimits, OutboxRow, Outcome, Replay, Take,
+    Taken, Wake,
 };
+use super::unite::Written;
 use super::{
     AlertQuery, Commit, Committed, Handled, Handling, Key, Lease, StatusChange, Store, StoreError, StoredAlert,
 };
@@ -91,14 +89,6 @@ fn advance(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result<(), Sto
         params![commit.to.0.cast_signed(), partition.0, epoch.cast_signed(), position.0.cast_signed()],
     )?;
     if changed == 0 { Err(StoreError::Fenced { partition }) } else { Ok(()) }
-}
-
-/// Whether a message tells of something that this commit made: an alert that was stored before was told of then.
-fn is_news(row: &OutboxRow, commit: &Commit<'_>, committed: &Committed) -> bool {
-    match row.subject {
-        Subject::Alert(id) => committed.raised.contains(&id) || !commit.alerts.iter().any(|it| it.id == id),
-        Subject::Decision(_) | Subject::Test(_) => true,
-    }
 }
 
 impl Outbox for SqliteStore {
@@ -188,7 +178,7 @@ impl Store for SqliteStore {
             decisions::propose(transaction, commit.proposals, &committed.raised, commit.now)?;
             posted = outbox::post(
                 transaction,
-                commit.outbox.iter().filter(|it| is_news(it, commit, &committed)),
+                commit.outbox.iter().filter(|it| commit.is_news(it, &committed.raised)),
                 commit.now,
             )?;
             failpoint::visit("store.before_commit");
@@ -291,7 +281,7 @@ impl Store for SqliteStore {
         let keep_nanos = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
         let (alerts, others) = self.write(|transaction| {
             let alerts = transaction.execute(
-                "DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts \
+                "DELETE FROM stored_alerts WHERE rowid IN (SELECT rowid FROM stored_alerts \
                  WHERE status = 'closed' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)",
                 params![now.0.saturating_sub(keep_nanos), limit],
             )?;

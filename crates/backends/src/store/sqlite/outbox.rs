@@ -3,12 +3,11 @@
 use model::time::{Timestamp, nanos_of};
 use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params};
 
-use super::error::corrupt;
-use crate::store::StoreError;
 use crate::store::outbox::{
-    Delivery, DeliveryQuery, Expired, MessageId, OutboxCounts, OutboxLimits, OutboxRow, Outcome, REASON_BYTES_MAX,
-    Replay, Subject, Take, Taken,
+    Delivery, DeliveryQuery, Expired, MessageId, OutboxCounts, OutboxLimits, OutboxRow, Outcome, Replay, Subject, Take,
+    Taken, cut_reason,
 };
+use crate::store::{StoreError, limit_of};
 
 /// Posts messages; returns how many are new.
 pub(super) fn post<'a>(
@@ -36,7 +35,7 @@ struct Posting<'a> {
 impl<'a> Posting<'a> {
     fn new(transaction: &'a Transaction<'_>, now: Timestamp) -> Result<Self, StoreError> {
         Ok(Self {
-            alert: transaction.prepare("SELECT 1 FROM alerts WHERE id = ?1")?,
+            alert: transaction.prepare("SELECT 1 FROM stored_alerts WHERE id = ?1")?,
             repeated: transaction.prepare("SELECT at FROM outbox_repeats WHERE destination = ?1 AND name = ?2")?,
             insert: transaction.prepare(
                 "INSERT OR IGNORE INTO outbox \
@@ -158,12 +157,12 @@ pub(super) fn settle(
             Outcome::Postponed { next_at, reason } => run(
                 "UPDATE outbox SET owner = NULL, is_uncertain = 0, next_at = ?3, reason = ?4 \
                  WHERE id = ?1 AND owner = ?2",
-                &[&key, &owner, &next_at.0, &cut(reason)],
+                &[&key, &owner, &next_at.0, &cut_reason(reason)],
             )?,
             Outcome::Dead { reason } => run(
                 "UPDATE outbox SET owner = NULL, next_at = ?3, reason = ?4, is_dead = 1, delivered_at = NULL, is_uncertain = 0 \
                  WHERE id = ?1 AND owner = ?2",
-                &[&key, &owner, &now.0, &cut(reason)],
+                &[&key, &owner, &now.0, &cut_reason(reason)],
             )?,
             Outcome::Returned => run(
                 "UPDATE outbox SET owner = NULL, next_at = ?3, attempt = max(attempt - 1, 0) \
@@ -226,7 +225,7 @@ pub(super) fn replay(transaction: &Transaction<'_>, replay: &Replay, now: Timest
     // That there is an alert which somebody has closed since is no news, and would open an incident that nobody ends.
     let set = "UPDATE outbox SET is_dead = 0, attempt = 0, created_at = ?1, next_at = ?1, reason = '' WHERE is_dead = 1 \
          AND NOT (kind = 'raised' AND subject_kind = 'alert' AND EXISTS \
-             (SELECT 1 FROM alerts WHERE alerts.id = outbox.subject AND alerts.status = 'closed'))";
+             (SELECT 1 FROM stored_alerts WHERE stored_alerts.id = outbox.subject AND stored_alerts.status = 'closed'))";
     Ok(match replay {
         Replay::All => transaction.execute(set, [now.0])?,
         Replay::Destination(name) => {
@@ -335,7 +334,7 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<OutboxCounts>, Store
 
 fn subject_of(row: &Row<'_>, column: usize) -> Result<Subject, StoreError> {
     let kind: String = row.get(column)?;
-    Subject::of(&kind, number_of(row, column + 1)?).ok_or(corrupt("subject of a message"))
+    Subject::of(&kind, number_of(row, column + 1)?).ok_or(StoreError::broken("subject of a message"))
 }
 
 fn number_of(row: &Row<'_>, column: usize) -> Result<u128, StoreError> {
@@ -345,13 +344,4 @@ fn number_of(row: &Row<'_>, column: usize) -> Result<u128, StoreError> {
 
 const fn key_of(number: u128) -> [u8; 16] {
     number.to_be_bytes()
-}
-
-fn limit_of(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// Cuts a reason at a character.
-fn cut(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }

@@ -9,12 +9,13 @@ use crate::store::StoreError;
 
 /// What leads from each format to the next; the format of a file is how many of them it has had. What has been
 /// released is never changed: a correction is a migration of its own.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("0001_first.sql"),
     include_str!("0002_key_uses.sql"),
     include_str!("0003_life.sql"),
     include_str!("0004_outbox.sql"),
     include_str!("0005_decisions.sql"),
+    include_str!("0006_views.sql"),
 ];
 
 /// The newest format that this version knows.

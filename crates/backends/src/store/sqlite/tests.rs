@@ -59,7 +59,7 @@ fn a_broken_row_is_told_and_is_no_panic() {
     let lease = store.acquire(PartitionId(0)).unwrap();
     let commit = Commit { lease, to: Position(1), alerts: &[alert(1)], outbox: &[], proposals: &[], now: Timestamp(1) };
     store.commit(&commit).unwrap();
-    store.connections.writer().execute("UPDATE alerts SET body = '{}'", []).unwrap();
+    store.connections.writer().execute("UPDATE stored_alerts SET body = '{}'", []).unwrap();
     let error = store.alert(alert(1).id).unwrap_err();
     assert_eq!((error.to_string().as_str(), error.is_transient()), ("the store holds a broken alert", false));
 }
@@ -96,8 +96,8 @@ fn closed_alerts_go_when_they_are_old() {
     let alerts: Vec<_> = (0..4).map(alert).collect();
     let commit = Commit { lease, to: Position(1), alerts: &alerts, outbox: &[], proposals: &[], now: Timestamp(1) };
     store.commit(&commit).unwrap();
-    let close = "UPDATE alerts SET status = 'closed', updated_at = last_seen \
-         WHERE id <> (SELECT id FROM alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
+    let close = "UPDATE stored_alerts SET status = 'closed', updated_at = last_seen \
+         WHERE id <> (SELECT id FROM stored_alerts ORDER BY last_seen LIMIT 1 OFFSET 1)";
     store.connections.writer().execute(close, []).unwrap();
     let now = Timestamp(alerts[3].last_seen.0 + 10);
     let generation = store.generation();
@@ -130,4 +130,46 @@ fn a_line_of_the_audit_that_was_changed_or_taken_out_shows() {
         store.connections.writer().execute(tampering, []).unwrap();
         assert_eq!(crate::store::decisions::DecisionStore::check_audit(&store).unwrap(), Some(expected), "{tampering}");
     }
+}
+
+#[test]
+fn the_tables_of_other_systems_are_there_as_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let lease = store.acquire(PartitionId(0)).unwrap();
+    let alerts = crate::store::conformance::alerts_for_views();
+    let now = Timestamp(1_795_176_000_000_000_000);
+    store.commit(&Commit { lease, to: Position(1), alerts: &alerts, outbox: &[], proposals: &[], now }).unwrap();
+    let reader = store.connections.reader().unwrap();
+    for (view, columns) in crate::store::conformance::VIEWS {
+        let rows: i64 = reader.query_row(&format!("SELECT count(*) FROM {view}"), [], |row| row.get(0)).unwrap();
+        let expected = match view {
+            "anomalies" => 0,
+            "service_state" | "system_config" => 1,
+            _ => alerts.len() as i64,
+        };
+        assert_eq!(rows, expected, "{view}");
+        for (column, _) in columns {
+            let sql = format!("SELECT \"{column}\" FROM {view}");
+            let mut statement = reader.prepare(&sql).unwrap();
+            let mut rows = statement.query([]).unwrap();
+            while rows.next().unwrap_or_else(|error| panic!("{sql}: {error}")).is_some() {}
+        }
+    }
+    let shown: String = reader
+        .query_row(
+            "SELECT event_type || ' ' || severity || ' ' || ip || ' ' || occurred_at || ' ' || path || ' ' || status_code \
+             FROM anormal_events WHERE event_type = 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(shown, "1 3 10.0.0.1 2026-11-20T12:01:01.250 /a 403");
+    let sql = "SELECT type || ' ' || timestamp || ' ' || attacks FROM security_events WHERE type = 'sql_injection'";
+    let shown: String = reader.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(shown, "sql_injection 2026-11-20T12:01:00Z 5");
+    let sql =
+        "SELECT severity || ' ' || src_ip || ' ' || dst_ip || ' ' || ingested_at FROM alerts WHERE country = 'DE'";
+    let shown: String = reader.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(shown, "critical 10.0.0.1 10.9.9.9 2026-11-20T12:00:00.000Z");
 }

@@ -9,7 +9,7 @@ use super::unite::Counted;
 use crate::store::alert_text::{alert_of, value_of};
 
 /// Encodes an alert with what its earlier incarnations counted.
-pub(super) fn encode(counted: &Counted) -> String {
+pub(crate) fn encode(counted: &Counted) -> String {
     let mut body = value_of(&counted.last);
     if let Some(earlier) = &counted.earlier {
         body["earlier"] = value_of(earlier);
@@ -18,7 +18,7 @@ pub(super) fn encode(counted: &Counted) -> String {
 }
 
 /// Reads what [`encode`] wrote; `None` when it is something else.
-pub(super) fn decode(text: &str) -> Option<Counted> {
+pub(crate) fn decode(text: &str) -> Option<Counted> {
     let value: Value = serde_json::from_str(text).ok()?;
     let earlier = match value.get("earlier") {
         Some(earlier) => Some(alert_of(earlier.as_object()?)?),
@@ -33,7 +33,7 @@ mod tests {
     use model::id::EventId;
     use model::time::Timestamp;
 
-    use super::super::super::conformance::alert;
+    use super::super::conformance::alert;
     use super::*;
 
     fn counted() -> Counted {

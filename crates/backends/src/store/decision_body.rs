@@ -5,23 +5,33 @@
 
 use std::time::Duration;
 
-use model::decision::{Basis, Ended, Measure, Origin, Proposal, Target};
+use model::decision::{Basis, Brake, Decision, Ended, Measure, Origin, Proposal, Standing, Target};
 use model::id::{AlertId, EventId};
 use model::time::Timestamp;
 use serde_json::{Value, json};
 
 /// What a row of `decisions` keeps in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Body {
-    pub(super) reason: String,
-    pub(super) actor: String,
-    pub(super) basis: Basis,
-    pub(super) ended: Option<(String, String)>,
-    pub(super) is_synthetic: bool,
+pub(crate) struct Body {
+    pub(crate) reason: String,
+    pub(crate) actor: String,
+    pub(crate) basis: Basis,
+    pub(crate) ended: Option<(String, String)>,
+    pub(crate) is_synthetic: bool,
 }
 
 impl Body {
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn of(decision: &Decision) -> Self {
+        Self {
+            reason: decision.reason.clone(),
+            actor: decision.actor.clone(),
+            basis: decision.basis.clone(),
+            ended: decision.ended.as_ref().map(|it| (it.actor.clone(), it.reason.clone())),
+            is_synthetic: decision.is_synthetic,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> String {
         json!({
             "reason": self.reason,
             "actor": self.actor,
@@ -32,7 +42,7 @@ impl Body {
         .to_string()
     }
 
-    pub(super) fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(text).ok()?;
         let word = |it: &Value| it.as_str().map(str::to_owned);
         Some(Self {
@@ -45,13 +55,30 @@ impl Body {
     }
 
     /// How it was ended at a time, if it was.
-    pub(super) fn ended_at(&self, at: Option<i64>) -> Option<Ended> {
+    pub(crate) fn ended_at(&self, at: Option<i64>) -> Option<Ended> {
         let (actor, reason) = self.ended.clone().unwrap_or_default();
         at.map(|at| Ended { at: Timestamp(at), actor, reason })
     }
 }
 
-pub(super) fn encode_proposal(proposal: &Proposal) -> String {
+/// The brake that holds a decision, for the column beside its standing.
+pub(crate) fn brake_of(standing: Standing) -> Option<&'static str> {
+    match standing {
+        Standing::Held(brake) => Some(brake.as_str()),
+        _ => None,
+    }
+}
+
+/// Reads the columns of a standing.
+pub(crate) fn standing_of(word: &str, brake: Option<&str>) -> Option<Standing> {
+    match word {
+        "in_force" => Some(Standing::InForce),
+        "dry_run" => Some(Standing::DryRun),
+        _ => brake.and_then(Brake::from_word).map(Standing::Held),
+    }
+}
+
+pub(crate) fn encode_proposal(proposal: &Proposal) -> String {
     json!({
         "scope": proposal.target.scope(),
         "value": proposal.target.to_string(),
@@ -67,7 +94,7 @@ pub(super) fn encode_proposal(proposal: &Proposal) -> String {
     .to_string()
 }
 
-pub(super) fn decode_proposal(text: &str) -> Option<Proposal> {
+pub(crate) fn decode_proposal(text: &str) -> Option<Proposal> {
     let value: Value = serde_json::from_str(text).ok()?;
     let word = |key: &str| value[key].as_str();
     Some(Proposal {

@@ -6,18 +6,26 @@
 use model::alert::Alert;
 use model::limits::EVIDENCE_EACH_END;
 
+/// What became of an alert in a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Raised,
+    Changed,
+    Unchanged,
+}
+
 /// An alert with what its earlier incarnations counted.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// All incarnations before the last, united; `None` while there was but one.
-    pub(super) earlier: Option<Alert>,
+    pub(crate) earlier: Option<Alert>,
     /// The last incarnation, as it was last committed.
-    pub(super) last: Alert,
+    pub(crate) last: Alert,
 }
 
 impl Counted {
     /// Takes in another commit of the alert; returns whether anything changed.
-    pub(super) fn take(&mut self, alert: &Alert) -> bool {
+    pub(crate) fn take(&mut self, alert: &Alert) -> bool {
         if alert.incarnation < self.last.incarnation || *alert == self.last {
             return false;
         }
@@ -29,7 +37,7 @@ impl Counted {
     }
 
     /// The alert over all its incarnations.
-    pub(super) fn whole(&self) -> Alert {
+    pub(crate) fn whole(&self) -> Alert {
         self.earlier.as_ref().map_or_else(|| self.last.clone(), |it| unite(it, &self.last))
     }
 }
