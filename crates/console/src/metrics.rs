@@ -160,6 +160,8 @@ fn detection(page: &mut Exposition, measured: &Measured) {
     }
     page.single("bartizan_rules_loaded", "gauge", "Rules in force.", status.rules_loaded);
     page.single("bartizan_rules_refused", "gauge", "Rules that could not be compiled.", status.rules_refused);
+    let suspended = "Rules that are not evaluated because they cost too much.";
+    page.single("bartizan_rules_suspended", "gauge", suspended, status.rules_suspended);
     if let Some(age) = status.snapshot_age {
         page.single("bartizan_snapshot_age_seconds", "gauge", "The age of the newest snapshot.", age.as_secs_f64());
     }

@@ -23,6 +23,8 @@ pub struct Status {
     pub rules_loaded: u64,
     /// Rules that could not be compiled.
     pub rules_refused: u64,
+    /// Rules that are not evaluated because they cost too much.
+    pub rules_suspended: u64,
     /// How many events matched each rule, by its id.
     pub matches: Vec<(String, u64)>,
     /// How many alerts were raised since the process began.

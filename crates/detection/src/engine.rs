@@ -27,6 +27,7 @@ use crate::fold::{BUCKET, FoldKey, Folder};
 use crate::registry::{Admission, Raised, Registry};
 use crate::rules::{RuleInfo, RuleState, Rules};
 use crate::snapshot::{Decoder, Encoder};
+use crate::suspended;
 use crate::window::table::{Bounds, KeyHash, Named};
 use crate::window::{Added, Counted, Item, Role};
 
@@ -171,8 +172,10 @@ impl Engine {
         &self.rules
     }
 
-    /// Takes other rules into force; windows of rules that detect the same go on. Alerts must have been taken.
+    /// Takes other rules into force; windows of rules that detect the same go on. Alerts must have been taken. Of each rule that
+    /// is suspended by it an alert tells.
     pub fn replace_rules(&mut self, rules: Arc<Rules>) {
+        let before = self.rules.clone();
         let mut encoder = Encoder::default();
         self.encode(&mut encoder);
         let mut replaced = Self::new(rules, self.bounds);
@@ -181,6 +184,8 @@ impl Engine {
             replaced = Self::new(replaced.rules, self.bounds);
         }
         *self = replaced;
+        let new = self.rules.suspended.difference(&before.suspended);
+        self.own_findings.extend(new.map(|it| suspended::alert_on(it, self.received, self.counters.events)));
     }
 
     /// What has been counted.
@@ -517,6 +522,16 @@ impl Engine {
 }
 
 impl Matcher {
+    /// Evaluates the rules for an event once more, so that it can be measured what each costs; see [`RuleSet::weigh`]. The event
+    /// must be the one that [`Self::run`] saw last, with the same rules.
+    ///
+    /// [`RuleSet::weigh`]: sigma::rule_set::RuleSet::weigh
+    pub fn weigh(&mut self, rules: &Rules, event: &EventView<'_>, see: &mut dyn FnMut(Option<RuleIndex>)) {
+        let fields = EventFields::new(event, &rules.accessors, &mut self.index);
+        let scratch = self.scratch.get_or_insert_with(Scratch::new);
+        rules.set.weigh(&fields, source_of(event), rules.settings.routing, scratch, see);
+    }
+
     /// Finds the rules that an event matches, and adds them to `out`.
     pub fn run(&mut self, rules: &Rules, event: &EventView<'_>, out: &mut Matches) {
         let fields = EventFields::new(event, &rules.accessors, &mut self.index);

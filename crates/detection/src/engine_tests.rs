@@ -73,3 +73,45 @@ fn a_sender_of_many_rules_takes_no_rule_of_another() {
     assert!(found.iter().filter(|it| it.0.starts_with("waf/")).all(|it| it.0 == format!("waf/{}", it.1)));
     assert!(found.iter().any(|it| it.0 == "a/many"), "past the limit they share one alert");
 }
+
+#[test]
+fn a_rule_that_is_suspended_matches_nothing_and_is_told_of_once() {
+    let text = |name: &str| {
+        format!(
+            "title: T\nname: {name}\nlogsource:\n  category: webserver\ndetection:\n  s:\n    status_code: 200\n  condition: s\n"
+        )
+    };
+    let files: Vec<_> = ["dear", "other"].map(|it| crate::rules::RuleFile { name: it.into(), text: text(it) }).into();
+    let all = || Rules::compile(&files, &BTreeMap::new(), EngineSettings::default()).0;
+    let less = || Arc::new(all().without(&["dear".to_owned(), "unknown".to_owned()].into()));
+    assert_ne!(all().digest, less().digest);
+    assert_eq!(all().digest, all().without(&["unknown".to_owned()].into()).digest);
+    assert_eq!((all().active(), less().active()), (2, 1));
+
+    let mut engine = Engine::new(Arc::new(all()), Bounds::default());
+    let mut bytes = Vec::new();
+    let time = Timestamp(1_000_000_000);
+    EventWriter::new(&mut bytes, EventId(1), time, Some(time), 0).status_code(200);
+    let event = EventView::of(&bytes).unwrap();
+    let mut found = Vec::new();
+    for (at, rules) in (0..).zip([None, Some(less()), Some(less()), Some(Arc::new(all()))]) {
+        if let Some(rules) = rules {
+            engine.replace_rules(rules);
+        }
+        engine.process(&event, at);
+        let mut weighed = Vec::new();
+        let rules = engine.rules().clone();
+        let (mut matcher, mut matches) = (Matcher::default(), Matches::default());
+        matcher.run(&rules, &event, &mut matches);
+        matcher.weigh(&rules, &event, &mut |it| weighed.extend(it));
+        assert_eq!(weighed.len(), rules.active(), "what is suspended costs nothing");
+        let mut changes = Vec::new();
+        engine.take(&mut changes);
+        let mut names: Vec<_> = changes.iter().map(|it| format!("{} {}", it.info.id, it.named.entity.value)).collect();
+        names.sort();
+        found.push(names.iter().map(|it| it.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>());
+    }
+    let of = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    let suspended = crate::suspended::RULE;
+    assert_eq!(found, [of(&["dear", "other"]), of(&[suspended, "other"]), of(&["other"]), of(&["dear", "other"])]);
+}

@@ -12,4 +12,5 @@ mod recorded;
 pub mod registry;
 pub mod rules;
 pub mod snapshot;
+pub mod suspended;
 pub mod window;

@@ -1,6 +1,6 @@
 //! The rules in force: the compiled Sigma set with what `rules.toml` says of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,6 +193,8 @@ pub struct Rules {
     pub memberships: Vec<Vec<u32>>,
     /// The correlations with a reset that are not off.
     pub resetting: Vec<u32>,
+    /// The ids of the rules over single events that are not evaluated because they cost too much.
+    pub suspended: BTreeSet<String>,
     /// The settings of the engine.
     pub settings: EngineSettings,
     /// A digest of all of it: what is equal detects the same.
@@ -240,7 +242,21 @@ impl Rules {
         let resetting = (0..correlations.len() as u32).filter(has_reset).collect();
         let digest = digest_of(&rules, &correlations, &settings);
         let accessors = Accessors::of(set.field_names());
-        (Self { accessors, rules, correlations, memberships, resetting, settings, digest, set }, errors)
+        let suspended = BTreeSet::new();
+        (Self { accessors, rules, correlations, memberships, resetting, suspended, settings, digest, set }, errors)
+    }
+
+    /// Leaves out the rules over single events with these ids; they are part of the digest. Ids of other rules change nothing.
+    #[must_use]
+    pub fn without(mut self, suspended: &BTreeSet<String>) -> Self {
+        let known = self.set.rules().iter().map(|it| it.header.key()).filter(|it| suspended.contains(*it));
+        let known: BTreeSet<String> = known.map(str::to_owned).collect();
+        if !known.is_empty() {
+            self.digest = short_digest(Sha256::new_with_prefix(format!("{} without {known:?}", self.digest)));
+            self.set.suspend(|it| known.contains(it.header.key()));
+            self.suspended.extend(known);
+        }
+        self
     }
 
     /// Takes exceptions to inspection into force with the rules; they are part of the digest.
@@ -268,7 +284,8 @@ impl Rules {
             .rules()
             .iter()
             .zip(&self.rules)
-            .filter(|(rule, info)| rule.raises_alerts && info.state != RuleState::Off);
+            .filter(|(rule, info)| rule.raises_alerts && info.state != RuleState::Off)
+            .filter(|(_, info)| !self.suspended.contains(&info.id));
         own.count() + self.correlations.iter().filter(|it| it.state != RuleState::Off).count()
     }
 }

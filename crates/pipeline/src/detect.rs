@@ -208,10 +208,10 @@ impl Detector {
         self.replay()?;
         let shared = Shared::new(self.engine.rules().clone());
         let (sender, ready) = sync_channel(ahead::BLOCKS_MAX);
-        let (log, from) = (self.parts.log.clone(), self.position);
+        let (log, from, progress) = (self.parts.log.clone(), self.position, self.parts.progress.clone());
         thread::scope(|scope| {
             let shared = &shared;
-            scope.spawn(move || ahead::run(log.as_ref(), PARTITION, from, shared, &sender));
+            scope.spawn(move || ahead::run(log.as_ref(), PARTITION, from, shared, &progress, &sender));
             let ended = self.take_blocks(&ready, shared, stop, deadline_after_stop);
             // The reader may wait for somebody to take its block.
             drop(ready);

@@ -206,7 +206,10 @@ impl<S: EventSource> Hydrator<S> {
 
     fn copied(&mut self, change: &AlertChange, rules: &Rules) -> Copied {
         let mut copied = Copied::default();
-        let Some(first) = change.counted.evidence.first() else { return copied };
+        let Some(first) = change.counted.evidence.first() else {
+            // It is about ourselves.
+            return Copied { source: "bartizan".to_owned(), event: "{}".to_owned(), ..copied };
+        };
         if let Some((_, known)) = self.copied.get(&change.id).filter(|it| it.0 == first.sequence) {
             return known.clone();
         }

@@ -5,6 +5,7 @@ pub mod admitter;
 mod ahead;
 pub mod alarm;
 mod answers;
+mod budget;
 pub mod detect;
 pub mod explain;
 pub mod hydrate;

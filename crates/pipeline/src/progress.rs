@@ -1,6 +1,6 @@
 //! What the detect loop has done so far, for whoever shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub struct Done {
     pub clients: u64,
     /// The position of the last snapshot.
     pub snapshot_at: u64,
+    /// Rules that cost more than they may: the digest of their set, and the id of each.
+    pub dear: BTreeSet<(String, String)>,
 }
 
 /// [`Done`], shared.

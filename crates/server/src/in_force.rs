@@ -1,8 +1,10 @@
 //! The rules in force: announced in the log at a start and at each change, so that a replay meets them at the same place.
 //!
 //! What cannot be announced, on a disk that is full, is not in force: detection goes on with the rules before, and the
-//! announcement is tried again until there is room.
+//! announcement is tried again until there is room. A rule that costs too much is suspended in the same way: the set without it
+//! is announced.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +14,7 @@ use gateway::gateway::Gateway;
 use pipeline::actions::Actions;
 use pipeline::detect::announce_rules;
 use pipeline::ingest::chain;
+use pipeline::progress::Progress;
 
 use crate::ruleset::{Selection, Shelf, Sources};
 
@@ -20,6 +23,8 @@ use crate::ruleset::{Selection, Shelf, Sources};
 pub(crate) struct Loaded {
     pub(crate) rules: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// Rules that cost too much.
+    pub(crate) suspended: AtomicU64,
     /// Whether the rules that were read are not in force yet.
     pub(crate) is_waiting: AtomicBool,
 }
@@ -29,56 +34,70 @@ pub(crate) struct Loaded {
 pub(crate) struct InForce {
     pub(crate) selection: Selection,
     pub(crate) shelf: Arc<Shelf>,
-    /// The set that was read last and has no fault.
+    /// The set that was taken last.
     pub(crate) rules: Arc<Rules>,
-    /// What that set was made of, while it is not announced.
-    pub(crate) waiting: Option<Arc<Sources>>,
+    /// What it is made of.
+    pub(crate) sources: Arc<Sources>,
+    /// The digest of the set as it was read, with the rules that cost too much.
+    pub(crate) read: String,
+    /// Whether it is not announced yet, and so not in force.
+    pub(crate) is_waiting: bool,
     pub(crate) actions: Arc<Actions>,
     pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) loaded: Arc<Loaded>,
 }
 
 impl InForce {
     /// Announces the rules of a start. Where that cannot be done now they wait, and those before stay in force.
-    pub(crate) fn announced(mut self, log: &dyn Log, loaded: &Loaded) -> Self {
-        let Some(sources) = self.waiting.clone() else { return self };
-        match self.announce(log, &self.rules, &sources) {
-            Ok(()) => self.waiting = None,
+    pub(crate) fn begun(mut self, log: &dyn Log) -> Self {
+        match self.announce(log, &self.rules, &self.sources) {
+            Ok(()) => self.is_waiting = false,
             Err(reason) => {
                 tracing::error!(%reason, "The rules cannot be written down; those before stay in force until they can");
             }
         }
-        loaded.is_waiting.store(self.waiting.is_some(), Ordering::Relaxed);
+        self.show();
         self
     }
 
-    /// Keeps a set for later processes, and writes into the log that it is in force from here on.
-    fn announce(&self, log: &dyn Log, rules: &Arc<Rules>, sources: &Sources) -> Result<(), String> {
-        self.shelf.keep(rules, sources).map_err(|it| it.message)?;
-        announce_rules(log, rules).map_err(|it| chain(&it))
+    /// Looks after the rules: announces those that wait, suspends those that cost too much, and reads them again. Returns what is
+    /// in force then when something changed.
+    pub(crate) fn tend(&self, log: &dyn Log, progress: &Progress) -> Option<Self> {
+        let waited = self.is_waiting.then(|| self.announced_late(log)).flatten();
+        let changed = waited.or_else(|| self.with_suspended(log, progress)).or_else(|| self.read_changed(log))?;
+        changed.show();
+        Some(changed)
     }
 
-    /// Announces what waits, if it can be announced by now; otherwise reads the rules again. Returns the set that came into
-    /// force, one without a fault.
-    pub(crate) fn read_again(&self, log: &dyn Log, loaded: &Loaded) -> Option<Arc<Rules>> {
-        if let Some(sources) = &self.waiting
-            && self.announce(log, &self.rules, sources).is_ok()
-        {
-            tracing::info!(digest = %self.rules.digest, "The rules that waited are written down");
-            loaded.is_waiting.store(false, Ordering::Relaxed);
-            return Some(self.rules.clone());
+    fn announced_late(&self, log: &dyn Log) -> Option<Self> {
+        self.announce(log, &self.rules, &self.sources).ok()?;
+        tracing::info!(digest = %self.rules.digest, "The rules that waited are written down");
+        Some(Self { is_waiting: false, ..self.clone() })
+    }
+
+    /// Takes out the rules that detection found to cost too much. What cannot be announced is tried again.
+    fn with_suspended(&self, log: &dyn Log, progress: &Progress) -> Option<Self> {
+        let dear: BTreeSet<String> = {
+            let mut done = progress.done();
+            done.dear.retain(|it| it.0 == self.rules.digest);
+            done.dear.iter().map(|it| it.1.clone()).collect()
+        };
+        if dear.is_empty() {
+            return None;
         }
-        let rules = self.read_changed(log)?;
-        loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
-        loaded.refused.store(0, Ordering::Relaxed);
-        loaded.is_waiting.store(false, Ordering::Relaxed);
-        if let Some(gateway) = &self.gateway {
-            gateway.except(rules.exceptions().clone());
+        let mut sources = Sources::clone(&self.sources);
+        sources.suspended.extend(dear.iter().cloned());
+        let rules = Arc::new(sources.compile().0);
+        if let Err(reason) = self.announce(log, &rules, &sources) {
+            complain(reason);
+            return None;
         }
-        Some(rules)
+        tracing::error!(rules = ?dear, "Suspended rules that cost too much; they are evaluated no more until rules change");
+        Some(Self { rules, sources: Arc::new(sources), is_waiting: false, ..self.clone() })
     }
 
     /// Reads the rules again; a set that is another and has no fault is announced.
-    fn read_changed(&self, log: &dyn Log) -> Option<Arc<Rules>> {
+    fn read_changed(&self, log: &dyn Log) -> Option<Self> {
         let sources = match self.selection.read() {
             Ok(it) => it,
             Err(failure) => {
@@ -87,7 +106,7 @@ impl InForce {
             }
         };
         let (rules, errors, _) = sources.compile();
-        let is_same = rules.digest == self.rules.digest;
+        let is_same = rules.digest == self.read;
         if is_same || errors.is_empty() {
             self.actions.set_policy(sources.policy.clone());
         }
@@ -99,13 +118,29 @@ impl InForce {
             return None;
         }
         let rules = Arc::new(rules);
-        match self.announce(log, &rules, &sources) {
-            Ok(()) => Some(rules),
-            Err(reason) => {
-                complain(reason);
-                None
-            }
+        if let Err(reason) = self.announce(log, &rules, &sources) {
+            complain(reason);
+            return None;
         }
+        self.loaded.refused.store(0, Ordering::Relaxed);
+        if let Some(gateway) = &self.gateway {
+            gateway.except(rules.exceptions().clone());
+        }
+        let read = rules.digest.clone();
+        Some(Self { rules, sources: Arc::new(sources), read, is_waiting: false, ..self.clone() })
+    }
+
+    /// Keeps a set for later processes, and writes into the log that it is in force from here on.
+    fn announce(&self, log: &dyn Log, rules: &Arc<Rules>, sources: &Sources) -> Result<(), String> {
+        self.shelf.keep(rules, sources).map_err(|it| it.message)?;
+        announce_rules(log, rules).map_err(|it| chain(&it))
+    }
+
+    /// Says on the page what was taken.
+    fn show(&self) {
+        self.loaded.rules.store(self.rules.active() as u64, Ordering::Relaxed);
+        self.loaded.suspended.store(self.rules.suspended.len() as u64, Ordering::Relaxed);
+        self.loaded.is_waiting.store(self.is_waiting, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A set that was in force is kept by its digest in the data folder, so that a replay uses what was in force.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +36,8 @@ pub(crate) struct Sources {
     pub(crate) files: Vec<RuleFile>,
     pub(crate) told: BTreeMap<String, RuleSetting>,
     pub(crate) exceptions: Exceptions,
+    /// The rules that cost too much, by id; none of what was just read.
+    pub(crate) suspended: BTreeSet<String>,
     /// What is done about alerts; it changes nothing that is detected, and is not kept with the set.
     pub(crate) policy: Policy,
     pub(crate) settings: EngineSettings,
@@ -93,7 +95,7 @@ impl Selection {
             exceptions = exceptions_of(&text, &shown)?;
             policy = policy_of(&text, &shown)?;
         }
-        Ok(Sources { files, told, exceptions, policy, settings: self.settings })
+        Ok(Sources { files, told, exceptions, suspended: BTreeSet::new(), policy, settings: self.settings })
     }
 
     /// The file that holds what is said of rules, whether it is there or not; `None` when nothing is to be said.
@@ -129,7 +131,7 @@ impl Sources {
     /// of too.
     pub(crate) fn compile(&self) -> (Rules, Vec<RuleError>, Vec<String>) {
         let (rules, errors) = Rules::compile(&self.files, &self.told, self.settings);
-        let rules = rules.with_exceptions(self.exceptions.clone());
+        let rules = rules.with_exceptions(self.exceptions.clone()).without(&self.suspended);
         let known: Vec<&str> = rules.rules.iter().chain(&rules.correlations).map(|it| it.id.as_str()).collect();
         let unknown = self.told.keys().filter(|it| !known.contains(&it.as_str()));
         let complaints = unknown.map(|it| format!("rules.toml: there is no rule `{it}`")).collect();
@@ -143,7 +145,7 @@ impl Sources {
             .iter()
             .map(|(id, it)| (id.clone(), json!([it.state.map(RuleState::as_str), it.severity.map(Severity::as_str)])))
             .collect();
-        json!({"format": 1, "files": files, "told": told, "exceptions": exceptions::encode(&self.exceptions), "lateness_ms": self.settings.lateness.as_millis() as u64,
+        json!({"format": 1, "files": files, "told": told, "exceptions": exceptions::encode(&self.exceptions), "suspended": self.suspended, "lateness_ms": self.settings.lateness.as_millis() as u64,
                "first_match": self.settings.is_first_match})
         .to_string()
     }
@@ -164,7 +166,10 @@ impl Sources {
             ..EngineSettings::default()
         };
         let exceptions = exceptions::decode(&value["exceptions"])?;
-        Some(Self { files, told, exceptions, policy: Policy::default(), settings })
+        // Sets that were kept before rules could be suspended do not say it.
+        let suspended = value["suspended"].as_array().into_iter().flatten();
+        let suspended = suspended.map(|it| it.as_str().map(str::to_owned)).collect::<Option<_>>()?;
+        Some(Self { files, told, exceptions, suspended, policy: Policy::default(), settings })
     }
 }
 
@@ -329,6 +334,12 @@ mod tests {
         let (other, again) = (except.compile().0, Sources::decode(&except.encode()).unwrap().compile().0);
         assert_eq!((other.digest == rules.digest, &again.digest), (false, &other.digest));
         assert_eq!(again.exceptions().list(), except.exceptions.list());
+
+        let known = except.compile().0.set.rules()[0].header.key().to_owned();
+        let less = Sources { suspended: [known.clone(), "no such rule".to_owned()].into(), ..except };
+        let (rules, again) = (less.compile().0, Sources::decode(&less.encode()).unwrap().compile().0);
+        assert_eq!((rules.digest == other.digest, &again.digest), (false, &rules.digest));
+        assert_eq!(rules.suspended.into_iter().collect::<Vec<_>>(), [known]);
     }
 
     #[test]

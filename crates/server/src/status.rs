@@ -109,6 +109,7 @@ pub(crate) fn status_source(parts: StatusParts) -> console::state::StatusSource 
             ahead: done.ahead,
             evicted_keys: done.evicted_keys,
             rules_loaded: loaded.rules.load(Ordering::Relaxed),
+            rules_suspended: loaded.suspended.load(Ordering::Relaxed),
             rules_refused: loaded.refused.load(Ordering::Relaxed),
             raised: raised.collect(),
             trouble: trouble_of(&done, &loaded),

@@ -41,7 +41,7 @@ use crate::greeting::{Places, greet, print_alerts};
 use crate::http::auth::Auth;
 use crate::http::deliveries::{self, Deliveries};
 use crate::http::export::EXPORTS_MAX;
-use crate::http::listener::{bind_owner, serve, serve_owner};
+use crate::http::listener::{bind_owner, listen, serve, serve_owner};
 use crate::http::own::{self, Own};
 use crate::http::service::{InFlight, Service};
 use crate::http::tls::Certificates;
@@ -254,11 +254,14 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         selection,
         shelf: shelf.clone(),
         rules: rules.clone(),
-        waiting: Some(Arc::new(sources)),
+        sources: Arc::new(sources),
+        read: rules.digest.clone(),
+        is_waiting: true,
         actions: actions.clone(),
         gateway: gateway.clone(),
+        loaded: loaded.clone(),
     };
-    let in_force = in_force.announced(core.log.as_ref(), &loaded);
+    let in_force = in_force.begun(core.log.as_ref());
     core.admitter.suspect_by(suspect_of(core.log.clone(), core.ledger.clone(), spoofable));
     core.admitter.announce_by({
         let (alarms, decisions) = (notifier.clone(), notifier.clone());
@@ -282,7 +285,6 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     });
     let detector = detector.map_err(|it| Failure::unusable(chain(&it)))?;
     let assembly = assemble(core, &config, gateway, notifier, loaded)?;
-    assembly.loaded.rules.store(rules.active() as u64, Ordering::Relaxed);
     assembly.loaded.refused.store(errors.len() as u64, Ordering::Relaxed);
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build();
@@ -466,7 +468,7 @@ async fn bind(
     assembly: &Assembly,
 ) -> Result<(TcpListener, tokio::net::UnixListener, SocketAddr), Failure> {
     let failed = |it: std::io::Error| Failure::failed(format!("`{}` cannot be listened on: {it}", config.listen));
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let listener = listen(config.listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let folder = assembly.core.folder.open()?;
     let owner = bind_owner(&folder, SOCKET)
@@ -509,10 +511,11 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
             _ = stopped.wait_for(|it| *it) => break,
             _ = reload.tick() => {
                 assembly.core.folder.keep_reserve();
-                let (before, log, loaded) = (in_force.clone(), assembly.core.log.clone(), assembly.loaded.clone());
-                let read = tokio::task::spawn_blocking(move || before.read_again(log.as_ref(), &loaded));
-                if let Ok(Some(read)) = read.await {
-                    in_force = InForce { rules: read, waiting: None, ..in_force };
+                let (before, log) = (in_force.clone(), assembly.core.log.clone());
+                let progress = assembly.core.progress.clone();
+                let tended = tokio::task::spawn_blocking(move || before.tend(log.as_ref(), &progress));
+                if let Ok(Some(changed)) = tended.await {
+                    in_force = changed;
                 }
             }
             _ = prune.tick() => {

@@ -41,6 +41,8 @@ pub struct CompiledRule {
     /// Whether a match is an alert; false for the rules of a correlation that does not generate.
     pub raises_alerts: bool,
     root: NodeIndex,
+    /// Whether it is not evaluated.
+    is_suspended: bool,
 }
 
 /// A correlation whose rules and fields were found.
@@ -155,6 +157,48 @@ impl RuleSet {
         matched.sort_unstable();
     }
 
+    /// Evaluates once more, one after another, the rules that had to be evaluated for `event`, so that a caller with a clock can
+    /// say what each costs: `see` is called with `None` when the first begins, and with each rule when it is through.
+    ///
+    /// `event` must be the one that `scratch` last saw in [`Self::evaluate`]. Its values are not fetched again, so they cost
+    /// nothing here; of rules that ask the same question the first pays.
+    pub fn weigh<E: Fields + ?Sized>(
+        &self,
+        event: &E,
+        source: LogSource<'_>,
+        routing: Routing,
+        scratch: &mut Scratch,
+        see: &mut dyn FnMut(Option<RuleIndex>),
+    ) {
+        debug_assert_eq!(scratch.fingerprint, self.fingerprint);
+        let index = scratch.groups.take(self.group_key(source, routing), || self.index_of(source, routing));
+        scratch.answers.fill(0);
+        let mut evaluation = Evaluation { program: &self.program, event, scratch };
+        let mut candidates = evaluation.candidates(&index);
+        candidates.sort_unstable();
+        candidates.dedup();
+        see(None);
+        for rule in &candidates {
+            // What it says is known.
+            let _ = evaluation.holds(self.rules[*rule as usize].root);
+            see(Some(RuleIndex(*rule)));
+        }
+        candidates.clear();
+        scratch.candidates = candidates;
+        scratch.groups.put(index);
+    }
+
+    /// Leaves out the rules that `is_meant` names: they are evaluated no more, and match nothing.
+    pub fn suspend(&mut self, is_meant: impl Fn(&CompiledRule) -> bool) {
+        for (number, rule) in (1..).zip(&mut self.rules) {
+            if !rule.is_suspended && is_meant(rule) {
+                rule.is_suspended = true;
+                // A scratch must not go on with what it knows of the others.
+                self.fingerprint = self.fingerprint.wrapping_mul(0x100_0000_01b3) ^ number;
+            }
+        }
+    }
+
     /// Whether `event` matches the reset selection of a correlation; false for one without.
     ///
     /// `event` must be the one that `scratch` last saw in [`Self::evaluate`]: what was found out then is used.
@@ -169,7 +213,7 @@ impl RuleSet {
     ) -> bool {
         let base = correlation.rules.first().and_then(|it| self.rule(*it));
         match (correlation.reset, base) {
-            (Some(root), Some(base)) if base.source.admits(source, routing) => {
+            (Some(root), Some(base)) if !base.is_suspended && base.source.admits(source, routing) => {
                 debug_assert_eq!(scratch.fingerprint, self.fingerprint);
                 Evaluation { program: &self.program, event, scratch }.holds(root)
             }
@@ -215,7 +259,8 @@ impl RuleSet {
     }
 
     fn index_of(&self, source: LogSource<'_>, routing: Routing) -> Index {
-        let rules = (0..).zip(&self.rules).filter(|(_, rule)| rule.source.admits(source, routing));
+        let rules = (0..).zip(&self.rules);
+        let rules = rules.filter(|(_, rule)| !rule.is_suspended && rule.source.admits(source, routing));
         Index::new(&self.program, rules.map(|(index, rule)| (index, rule.root)))
     }
 
@@ -292,7 +337,7 @@ impl Compiler {
                 names.push(name.clone());
             }
         }
-        self.set.rules.push(CompiledRule { header, source, version, raises_alerts: true, root });
+        self.set.rules.push(CompiledRule { header, source, version, raises_alerts: true, root, is_suspended: false });
         self.selections.push(detection.selections.into_iter().map(|it| (it.name, it.tree)).collect());
     }
 

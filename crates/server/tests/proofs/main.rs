@@ -4,6 +4,7 @@
 //! They know the command line and HTTP only. `BARTIZAN_LONG=1` makes the crash proof run a thousand cycles.
 
 mod brakes;
+mod budget;
 mod connections;
 mod crawlers;
 mod determinism;
