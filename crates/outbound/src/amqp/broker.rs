@@ -88,7 +88,7 @@ impl Broker {
         let authority = authority.split(['/', '?']).next().unwrap_or_default();
         let (user, host) = authority.rsplit_once('@').ok_or_else(wrong)?;
         let mut uri: AMQPUri = address.parse().map_err(|_| wrong())?;
-        if host.is_empty() || uri.authority.userinfo.username.is_empty() {
+        if host.is_empty() || user.is_empty() || user.starts_with(':') {
             return Err(wrong());
         }
         match password {
@@ -100,8 +100,9 @@ impl Broker {
         if address.split_once('?').is_some_and(|it| it.1.contains("auth_mechanism")) {
             return Err("must not choose how to log in".to_owned());
         }
-        // A host of IPv6 stands in brackets, and is dialled without.
-        uri.authority.host = uri.authority.host.trim_matches(['[', ']']).to_owned();
+        // The library would connect to `localhost` where an address of IPv6 is written.
+        let host = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |it| it.split(']').next());
+        uri.authority.host = host.filter(|it| !it.is_empty()).ok_or_else(wrong)?.to_owned();
         Ok(Self { uri, dialer: dialer.clone() })
     }
 
@@ -196,8 +197,11 @@ mod tests {
         check("amqp://a:b@h", Ok(("b", "h", 5672, "/")));
         check("amqps://a:b@h:1/%2f", Ok(("b", "h", 1, "/")));
         check("amqp://a:p%40ss@[::1]:1/shop?heartbeat=2", Ok(("p@ss", "::1", 1, "shop")));
+        check("amqp://a:b@192.0.2.1:7/", Ok(("b", "192.0.2.1", 7, "")));
+        check("amqp://a:b@:7/", Err("must be an address as"));
         check("amqp://h", Err("must be an address as"));
         check("amqp://@h", Err("must be an address as"));
+        check("amqp://:b@h", Err("must be an address as"));
         check("amqp://a@h", Err("has no password"));
         check("http://a:b@h", Err("must be an address as"));
         check("amqp://a:b@", Err("must be an address as"));
