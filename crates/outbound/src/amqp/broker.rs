@@ -147,7 +147,11 @@ impl Broker {
                 }
                 let Some(roots) = &roots else { return Ok(stream) };
                 let config = lapin::tcp::TLSConfig { identity: None, cert_chain: Some(roots) };
-                Ok(stream.into_tls(&authority.host, config).await?)
+                match stream.into_tls(&authority.host, config).await? {
+                    // Without a backend the library gives back what it was given, and a password would travel in the clear.
+                    AsyncTcpStream::Plain(_) => Err(io::Error::other("no TLS is spoken").into()),
+                    encrypted => Ok(encrypted),
+                }
             },
             properties,
         );

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::rabbitmq::{Broker, Way};
+use crate::support::rabbitmq::{Broker, TlsWay, Way};
 use crate::support::server::{Server, Start, command, new_folder, run};
+use crate::support::tls::fixture;
 
 /// How long something may take; far more than promised, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -424,6 +425,33 @@ fn what_is_passed_on_survives_a_kill_with_its_id() {
     }
     assert_eq!(told, sent);
     server.stop();
+}
+
+#[test]
+fn over_tls_the_certificate_is_checked() {
+    let Some(broker) = Broker::find() else { return };
+    let way = TlsWay::to(&broker);
+    let queue = "over-tls";
+    broker.ask("declare", &json!({"queues": [{"name": queue}]}));
+    let address = broker.through(way.port).replace("amqp://", "amqps://").replace("127.0.0.1", "localhost");
+    for (certificate, is_believed) in [("second.crt", false), ("first.crt", true)] {
+        let folder = new_folder();
+        let text = format!(
+            "[outbound]\nca = {:?}\n[inputs.tls]\ntype = \"rabbitmq\"\nurl = \"{address}\"\nqueue = \"{queue}\"\n",
+            fixture(certificate)
+        );
+        let start = start(folder.path(), &text);
+        let server = start.must();
+        if is_believed {
+            broker.ask("publish", &messages(queue, 0..3));
+            wait_received(&server, &start, "tls", 3);
+        } else {
+            wait(&start, "a complaint", || Some(source(&server, "tls")).filter(|it| !it["last_error"].is_null()));
+            assert_eq!(source(&server, "tls")["connects"], 0);
+            assert_eq!(source(&server, "tls")["connected"], false);
+        }
+        server.stop();
+    }
 }
 
 /// The other client must be there wherever the broker is.

@@ -1,14 +1,16 @@
 //! A real RabbitMQ, a client of it that is not ours, and a way to it that can be cut.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::tls::fixture;
 
 /// The address of a broker with a user that may do everything; `tests/with-servers rabbitmq` sets it.
 const ADDRESS: &str = "BARTIZAN_TEST_RABBITMQ";
@@ -19,6 +21,9 @@ const PYTHON: &str = "/usr/bin/python3";
 /// The client.
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proofs/support/pika_client.py");
 
+/// What speaks TLS in front of a broker.
+const TLS_WAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proofs/support/tls_way.py");
+
 /// A broker.
 #[derive(Clone, Debug)]
 pub(crate) struct Broker {
@@ -27,6 +32,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// The one of the environment; without it a test says that it did not run.
+    #[expect(clippy::print_stdout, reason = "a test that did not run says so")]
     pub(crate) fn find() -> Option<Self> {
         let address = std::env::var(ADDRESS).ok().filter(|it| !it.is_empty());
         let must = std::env::var(SERVERS).is_ok_and(|it| it == "1");
@@ -70,6 +76,32 @@ impl Broker {
     /// The address by way of a port on this host.
     pub(crate) fn through(&self, port: u16) -> String {
         self.address.replace(self.host_and_port(), &format!("127.0.0.1:{port}"))
+    }
+}
+
+/// A way to the broker over TLS, with the first certificate of the fixtures.
+pub(crate) struct TlsWay {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Drop for TlsWay {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed, and need not be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl TlsWay {
+    pub(crate) fn to(broker: &Broker) -> Self {
+        let mut way = Command::new(PYTHON);
+        way.arg(TLS_WAY).args([fixture("first.crt"), fixture("first.key")]).arg(broker.host_and_port());
+        let mut child = way.stdout(Stdio::piped()).spawn().expect("python3 can be started");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it says its port");
+        Self { child, port: line.trim().parse().expect("it is a port") }
     }
 }
 
