@@ -18,6 +18,7 @@ import time
 from attack import attack
 from block import block
 from bouncers import bouncers
+from delivery import delivery, pulling
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
 from gateway import gateway
 import conduct
@@ -391,4 +392,5 @@ def scratch():
     return pathlib.Path(tempfile.mkdtemp(dir=conduct.FOLDER))
 
 
-PARTS = {it.__name__: it for it in (logs, ndjson, scan, headline, alerts, keys, network, flood, memory, gateway, block, bouncers, soak, attack)}
+PARTS = {it.__name__: it for it in (
+    logs, ndjson, scan, headline, alerts, keys, network, flood, memory, gateway, block, bouncers, delivery, pulling, soak, attack)}

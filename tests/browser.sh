@@ -58,6 +58,12 @@ for _ in $(seq 100); do
     curl -sSf -H "Authorization: Bearer $key" "$address/v1/ledger" | grep -q '"lag_events":0' && break
     sleep 0.1
 done
+# And into decisions: one of a person, one of a list.
+for payload in "${payloads[@]:0:3}"; do
+    number=$((number + 1))
+    curl -sSf -o /dev/null -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
+        -d "{\"ip\":\"198.51.100.$number\",\"reason\":\"$payload\"}" "$address/v1/decisions" || fail "a decision was refused"
+done
 alerts=$(curl -sSf -H "Authorization: Bearer $key" "$address/v1/alerts?limit=100" | grep -o '"rule_id"' | wc -l)
 [[ $alerts -ge 6 ]] || fail "only $alerts alerts were raised"
 
@@ -77,4 +83,6 @@ grep -qE 'Uncaught|TypeError|ReferenceError' console && fail "a script of the pa
 grep -qiE '(src|href)="(https?:)?//' page && fail "the page loads something from elsewhere"
 grep -q '203\.0\.113\.1' page || fail "the page does not show the alerts"
 grep -q '&lt;img src=x' page || fail "the page does not show what the attacker wrote, as text"
+grep -q '198\.51\.100\.' page || fail "the page does not show the decisions"
+grep -q 'bartizan decisions remove --id' page || fail "the page does not say how a decision is removed"
 echo "the page shows $alerts alerts with hostile contents, and nothing of it ran"

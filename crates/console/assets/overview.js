@@ -2,14 +2,16 @@
 
 import { showAlerts, wireAlerts } from './alerts.js';
 import { poll, read, wireLogout } from './api.js';
+import { showDecisions } from './decisions.js';
 import { openDetail, openFromAddress, wireDetail } from './detail.js';
 import { byId, command, element, setAttribute, setText, visible } from './dom.js';
 import { SEVERITIES, clock, severityMark, utc, whole } from './format.js';
 import { forgetReadings, lags, showLedger } from './inputs.js';
 import { judge, judgeHealth } from './verdict.js';
 
-// How many alerts are read each time, and listed.
+// How many alerts are read each time, and listed; of decisions, too.
 const ALERTS_MAX = 50;
+const DECISIONS_MAX = 50;
 // When more than ALERTS_MAX fall into the last hour they are counted apart, this many at most and this seldom.
 const COUNTED_MAX = 1000;
 const COUNTED_EVERY_MS = 10000;
@@ -28,18 +30,20 @@ byId('retry').addEventListener('click', tryNow);
 document.addEventListener('visibilitychange', () => { if (document.hidden) forgetReadings(); });
 
 async function refresh() {
-  const [health, alerts, ledger] = await Promise.allSettled([
+  const [health, alerts, ledger, decisions, switches] = await Promise.allSettled([
     read('/health', [503]), read(`/v1/alerts?limit=${ALERTS_MAX}`), read('/v1/ledger'),
+    read(`/v1/decisions?limit=${DECISIONS_MAX}`), read('/v1/decisions/switches'),
   ]);
   const state = health.value ? { ...health.value.body, http_status: health.value.status } : null;
   if (state && judgeHealth(state)) showStatus(judgeHealth(state));
-  for (const part of [health, alerts, ledger]) {
+  for (const part of [health, alerts, ledger, decisions, switches]) {
     if (part.status === 'rejected') throw part.reason;
   }
   serverNow = ledger.value.now;
   const items = alerts.value.body.items ?? [];
   await countHour(items, (alerts.value.body.next ?? null) !== null);
   showAll(state, items, ledger.value.body);
+  showDecisions(decisions.value.body, switches.value.body, serverNow);
 }
 
 function showAll(health, items, ledger) {

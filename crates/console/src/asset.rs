@@ -34,12 +34,13 @@ macro_rules! embedded {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 11]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 12]> = LazyLock::new(|| {
     embedded! {
         "console.css", CSS, true;
         "logo.svg", SVG, true;
         "alerts.js", JS, false;
         "api.js", JS, false;
+        "decisions.js", JS, false;
         "detail.js", JS, false;
         "docs.js", JS, false;
         "dom.js", JS, false;

@@ -22,7 +22,7 @@ pub fn login_page(message: Option<&str>) -> String {
 
 /// Returns the overview, for `GET /` with a session.
 ///
-/// It reads `/health`, `/v1/alerts`, `/v1/ledger` and, for one alert, `/v1/alerts/{id}` and `/v1/events/{id}`;
+/// It reads `/health`, `/v1/alerts`, `/v1/ledger`, `/v1/decisions`, `/v1/decisions/switches` and, for one alert, `/v1/alerts/{id}` and `/v1/events/{id}`;
 /// logging out sends `POST /logout` with `X-Requested-With: bartizan`.
 #[must_use]
 pub const fn overview_page() -> &'static str {

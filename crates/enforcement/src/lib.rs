@@ -84,6 +84,7 @@ pub fn routes(edge: &Arc<Enforcement>) -> Vec<Route> {
                     &[
                         QueryParameter { name: "after", about: "The cursor of the last line; everything without." },
                         QueryParameter { name: "wait", about: "How long to wait for a change, up to 60s." },
+                        QueryParameter { name: "dropped", about: "What was dropped since the last question." },
                     ]
                 },
             )

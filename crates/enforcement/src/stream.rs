@@ -44,23 +44,41 @@ pub fn read_cursor(text: &str) -> Option<Cursor> {
 
 /// Answers what changed, or waits for it.
 pub(crate) async fn changes(edge: Arc<Enforcement>, request: Request) -> Answer {
-    let (after, wait) = match parameters(&request.query) {
+    let (after, wait, dropped) = match parameters(&request.query) {
         Ok(it) => it,
         Err(bad) => return Answer::bad_parameter(&bad),
     };
     let after = after.filter(|it| is_known(&edge, *it));
+    if let Some(dropped) = dropped {
+        report(&edge, &request, dropped);
+    }
     if after.is_some() {
         wait_for_news(&edge, after, wait).await;
     }
     edge.make(move |edge| answer(edge, &request, after)).await
 }
 
-fn parameters(query: &str) -> Result<(Option<Cursor>, Duration), BadParameter> {
-    let query = Query::of(query, &["after", "wait"])?;
+/// Adds up what a client has dropped since it asked before.
+fn report(edge: &Enforcement, request: &Request, dropped: u64) {
+    let (identity, now) = (identity_of(request, kind_of(&agent_of(request))), edge.now());
+    edge.pullers.reported(&identity, now, |before| {
+        let before = serde_json::from_str::<Value>(before).unwrap_or_default();
+        let sum = before["dropped"].as_u64().unwrap_or_default().saturating_add(dropped);
+        json!({"dropped": sum, "reported_at": now.to_string()}).to_string()
+    });
+}
+
+fn kind_of(agent: &str) -> Kind {
+    if agent.starts_with(NFTABLES) { Kind::Nftables } else { Kind::Stream }
+}
+
+fn parameters(query: &str) -> Result<(Option<Cursor>, Duration, Option<u64>), BadParameter> {
+    let query = Query::of(query, &["after", "wait", "dropped"])?;
+    let dropped = query.read("dropped", "a whole number", |it| it.parse::<u64>().ok())?;
     let after = query.read("after", "a cursor of an answer before", read_cursor)?;
     let seconds = |it: &str| it.strip_suffix('s').unwrap_or(it).parse::<u64>().ok().map(Duration::from_secs);
     let wait = query.read("wait", "a time up to 60s", |it| seconds(it).filter(|it| *it <= WAIT_MAX))?;
-    Ok((after, wait.unwrap_or_default()))
+    Ok((after, wait.unwrap_or_default(), dropped))
 }
 
 /// A cursor from before everything that is remembered, or of a store that was set back, says nothing.
@@ -99,7 +117,7 @@ fn answer(edge: &Arc<Enforcement>, request: &Request, after: Option<Cursor>) -> 
     let now = edge.now();
     let changes = edge.board.since_for(after, now, VIEW);
     let agent = agent_of(request);
-    let kind = if agent.starts_with(NFTABLES) { Kind::Nftables } else { Kind::Stream };
+    let kind = kind_of(&agent);
     let lag = after.and_then(|it| lag_of(&changes.added, it, now));
     let pull = Pull { identity: identity_of(request, kind), agent, told: changes.next, lag, port: request.peer.port() };
     let lines = Lines::new(changes, after, now);

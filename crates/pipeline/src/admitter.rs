@@ -9,20 +9,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backends::store::decisions::{
-    Admission as Admitting, AuditEntry, DecisionQuery, Judged, LEADER, SWITCH_MODE, SWITCH_PAUSED, Tell,
+    Admission as Admitting, AuditEntry, DecisionQuery, Judged, LEADER, SWITCH_MODE, SWITCH_PAUSED, SWITCH_REPORTED,
+    Tell,
 };
 use backends::store::outbox::OutboxRow;
 use backends::store::{Lease, Store, StoreError};
 use decision::admission::{Admission, Brakes, Circumstances, Mode, SHARE_SPAN, Verdict};
 use decision::board::Board;
+use decision::report::Report;
 use decision::set::GONE_KEPT;
 use decision::spared::SparedList;
 use hashbrown::HashMap;
+use model::alert::Alert;
 use model::decision::{Decision, DecisionId, Ended, Measure, Origin, Proposal, Spared, Standing, Target};
 use model::network::Network;
 use model::time::Timestamp;
 
-use crate::alarm::{Alarms, Held};
+use crate::alarm::{self, Alarms, Held};
 use crate::detect::Announce;
 use crate::ingest::{chain, now};
 use crate::progress::Progress;
@@ -35,6 +38,14 @@ const PAGE: usize = 1000;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long to wait before the store is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long an installation is in dry run until it says by itself what it would have blocked.
+pub const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// How often is looked whether that time has come.
+const REPORT_EVERY: Duration = Duration::from_secs(3600);
+/// How many decisions such a report is made of at most: the newest.
+const REPORTED_MAX: usize = 10_000;
+/// Who tells of dry run, for the audit.
+const ACTOR_REPORT: &str = "dry run";
 /// Who ends decisions about crawlers that are verified later.
 const ACTOR_CRAWLERS: &str = "crawlers";
 /// How many decisions of one target are ended by one call.
@@ -169,13 +180,81 @@ impl Admitter {
         self.wanted.notify_one();
     }
 
+    /// Says once what would have been blocked, when the installation has been in dry run for [`WEEK`]: by an alert, and so
+    /// by a message, and in the log. Returns whether it said so now.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; then it is said the next time.
+    pub fn tell_of_dry_run(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let store = self.parts.store.as_ref();
+        if state.mode == Mode::Live || store.switch(SWITCH_REPORTED)?.is_some() {
+            return Ok(false);
+        }
+        let dry = self.dry_decisions(now)?;
+        let is_old = dry.last().is_some_and(|it| it.created_at <= now.minus(WEEK));
+        let report = Report::of(&dry);
+        if !is_old || report.targets == 0 {
+            return Ok(false);
+        }
+        let lease = self.lease(&mut state)?;
+        let alarm = Alert { incarnation: lease.epoch, ..alarm::would_have_blocked(&report, now) };
+        let outbox: Vec<OutboxRow> = self.announcers.get().map_or_else(Vec::new, |it| (it.alarm)(&alarm));
+        let audit = entry(now, ACTOR_REPORT, "decisions.reported", "dry-run", &alarm.details);
+        let tell = |_: &Decision| Vec::new();
+        store.admit(&Admitting {
+            lease,
+            taken: &[],
+            judged: &[],
+            alarms: std::slice::from_ref(&alarm),
+            outbox: &outbox,
+            tell: Tell(&tell),
+            audit: &[],
+            now,
+        })?;
+        store.set_switch(SWITCH_REPORTED, "told", &audit)?;
+        tracing::info!(targets = report.targets, "{}", alarm.details);
+        Ok(true)
+    }
+
+    /// The decisions that were in dry run, newest first, back to one of a week ago.
+    fn dry_decisions(&self, now: Timestamp) -> Result<Vec<Decision>, StoreError> {
+        let (mut found, mut before): (Vec<Decision>, Option<DecisionId>) = (Vec::new(), None);
+        for _ in 0..REPORTED_MAX / PAGE {
+            let query = DecisionQuery {
+                standing: Some(Standing::DryRun.as_str().to_owned()),
+                before,
+                limit: PAGE,
+                ..DecisionQuery::default()
+            };
+            let page = self.parts.store.decisions(&query)?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            let is_whole = last.created_at <= now.minus(WEEK);
+            found.extend(page.into_iter().filter(|it| !it.is_synthetic));
+            if is_whole {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The right to admit, taken when there is none yet.
+    fn lease(&self, state: &mut State) -> Result<Lease, StoreError> {
+        Ok(match state.lease {
+            Some(lease) => lease,
+            None => *state.lease.insert(self.parts.store.acquire(LEADER)?),
+        })
+    }
+
     /// Judges the proposals of the store as they come, until `stop` is set.
     ///
     /// # Errors
     ///
     /// When another process leads, or the store holds what makes no sense.
     pub fn run(&self, stop: &AtomicBool) -> Result<(), StoreError> {
-        let mut is_checked = false;
+        let (mut is_checked, mut report_at) = (false, Timestamp::MIN);
         while !stop.load(Ordering::Relaxed) {
             let state = self.lock();
             let waits = |_: &mut State| !self.is_wanted.load(Ordering::Acquire) && !stop.load(Ordering::Relaxed);
@@ -184,6 +263,7 @@ impl Admitter {
             self.is_wanted.store(false, Ordering::Release);
             self.parts.board.apply(&[], now());
             let checked = if is_checked { Ok(()) } else { self.end_spared() };
+            let checked = checked.and_then(|()| self.remind(&mut report_at, now()));
             match checked.and_then(|()| self.judge_waiting()) {
                 Ok(()) => is_checked = true,
                 Err(error) if error.is_transient() => {
@@ -194,6 +274,16 @@ impl Admitter {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    /// Looks whether there is something to tell of dry run, once in [`REPORT_EVERY`].
+    fn remind(&self, report_at: &mut Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        if now < *report_at {
+            return Ok(());
+        }
+        self.tell_of_dry_run(now)?;
+        *report_at = now.plus(REPORT_EVERY);
         Ok(())
     }
 
@@ -460,10 +550,7 @@ impl Admitter {
                 }
             });
         }
-        let lease = match state.lease {
-            Some(lease) => lease,
-            None => *state.lease.insert(self.parts.store.acquire(LEADER)?),
-        };
+        let lease = self.lease(state)?;
         // While nothing is enforced nobody has to be woken.
         let raised = if state.mode == Mode::Live { alarms.take(&held, now, lease.epoch) } else { Vec::new() };
         let announcers = self.announcers.get();

@@ -259,3 +259,139 @@ fn who_has_lost_the_lead_decides_nothing_more() {
     assert!(!is_blocked(&old, "203.0.113.7"));
     assert_eq!(standing(&decide(&new, "203.0.113.7", Origin::Manual)), Some(Standing::InForce));
 }
+
+#[test]
+fn a_week_of_dry_run_is_told_once() {
+    let bench = Bench::new();
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let open = || {
+        let admitter = bench.open();
+        let told = told.clone();
+        admitter.announce_by(Announcers {
+            alarm: Arc::new(move |it| {
+                told.lock().unwrap().push(it.details.clone());
+                Vec::new()
+            }),
+            decision: Arc::new(|_| Vec::new()),
+        });
+        admitter
+    };
+    let admitter = open();
+    let later = |days: u64| now().plus(Duration::from_secs(days * 86_400));
+    assert!(!admitter.tell_of_dry_run(later(30)).unwrap(), "there is nothing to tell of");
+    let synthetic = Proposal { is_synthetic: true, ..proposal("203.0.113.1", Origin::Rule) };
+    admitter.decide(vec![synthetic]).unwrap();
+    assert!(!admitter.tell_of_dry_run(later(30)).unwrap(), "demo data is none of it");
+    for address in ["203.0.113.7", "203.0.113.8"] {
+        let mut dry = proposal(address, Origin::Rule);
+        dry.basis.user_agent = "Uptime/2.0".into();
+        admitter.decide(vec![dry]).unwrap();
+    }
+    assert!(!admitter.tell_of_dry_run(later(6)).unwrap());
+    assert!(admitter.tell_of_dry_run(later(7)).unwrap());
+    assert!(!admitter.tell_of_dry_run(later(8)).unwrap());
+    drop(admitter);
+    let again = open();
+    assert!(!again.tell_of_dry_run(later(9)).unwrap());
+    let told = told.lock().unwrap();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("blocked 2 addresses") && told[0].contains("2 of them calling themselves `Uptime/2.0`"),
+        "{told:?}"
+    );
+    let alerts = again.parts.store.alerts(&backends::store::AlertQuery { limit: 10, ..Default::default() }).unwrap();
+    assert_eq!(alerts.iter().map(|it| it.alert.rule_id.as_str()).collect::<Vec<_>>(), [crate::alarm::RULE_DRY_RUN]);
+}
+
+#[test]
+fn nothing_is_told_of_dry_run_once_rules_block() {
+    let admitter = Bench::new().open();
+    decide(&admitter, "203.0.113.7", Origin::Rule);
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    assert!(!admitter.tell_of_dry_run(now().plus(2 * WEEK)).unwrap());
+}
+
+#[test]
+fn demo_data_is_never_released() {
+    let admitter = Bench::new().open();
+    for mode in [Mode::DryRun, Mode::Live] {
+        admitter.set_mode(mode, "anna", "").unwrap();
+        let address = format!("203.0.113.{}", mode as u8);
+        let synthetic = Proposal { is_synthetic: true, ..proposal(&address, Origin::Rule) };
+        let Outcome::Decided(decision) = admitter.decide(vec![synthetic]).unwrap().remove(0) else { panic!() };
+        assert_eq!(decision.standing, Standing::DryRun);
+        let refused = admitter.release(decision.id, "anna", "I mean it");
+        assert!(matches!(&refused, Err(StoreError::Refused(it)) if it.contains("demo data")), "{refused:?}");
+        assert!(!is_blocked(&admitter, &address));
+    }
+}
+
+#[test]
+fn a_release_tells_destinations() {
+    let admitter = Bench::new().open();
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let telling = told.clone();
+    admitter.announce_by(Announcers {
+        alarm: Arc::new(|_| Vec::new()),
+        decision: Arc::new(move |it| {
+            telling.lock().unwrap().push(format!("{} {}", it.target, it.standing.as_str()));
+            Vec::new()
+        }),
+    });
+    let Outcome::Decided(dry) = decide(&admitter, "203.0.113.7", Origin::Rule) else { panic!() };
+    told.lock().unwrap().clear();
+    assert!(admitter.release(dry.id, "anna", "an attack indeed").unwrap().is_some());
+    assert_eq!(*told.lock().unwrap(), ["203.0.113.7 in_force"]);
+}
+
+#[test]
+fn a_file_that_is_imported_twice_repeats_nothing() {
+    let bench = Bench::new();
+    let admitter = bench.open();
+    let list = || (0..3000).map(|it| proposal(&format!("11.{}.{}.7", it / 250, it % 250), Origin::Import)).collect();
+    let decided = |outcomes: Vec<Outcome>| outcomes.iter().filter(|it| matches!(it, Outcome::Decided(_))).count();
+    assert_eq!(decided(admitter.decide(list()).unwrap()), 3000);
+    let changed = admitter.board().count();
+    assert_eq!(decided(admitter.decide(list()).unwrap()), 0);
+    drop(admitter);
+    let again = bench.open();
+    assert_eq!(decided(again.decide(list()).unwrap()), 0);
+    assert_eq!(again.board().count(), changed);
+}
+
+#[test]
+fn many_imports_take_nothing_from_the_brakes_of_machines_after_a_restart() {
+    let bench = Bench::new();
+    bench.progress.done().clients = 0;
+    let admitter = bench.open();
+    admitter.set_mode(Mode::Live, "anna", "").unwrap();
+    (0..3).for_each(|it| drop(decide(&admitter, &format!("203.0.113.{it}"), Origin::Rule)));
+    let list = (0..12_000).map(|it| proposal(&format!("11.{}.{}.7", it / 250, it % 250), Origin::Import)).collect();
+    admitter.decide(list).unwrap();
+    drop(admitter);
+    let again = bench.open();
+    // Three of five are used up, whatever was imported behind them.
+    let standings: Vec<_> =
+        (10..13).map(|it| standing(&decide(&again, &format!("203.0.113.{it}"), Origin::Rule))).collect();
+    let held = Some(Standing::Held(Brake::Share));
+    assert_eq!(standings, [Some(Standing::InForce), Some(Standing::InForce), held]);
+}
+
+#[test]
+fn whoever_is_spared_no_longer_stays_free_until_somebody_decides_again_and_that_is_told() {
+    let bench = Bench::new();
+    let admitter = bench.open();
+    decide(&admitter, "198.51.100.7", Origin::Manual);
+    drop(admitter);
+    let office = (Network::parse("198.51.100.7").unwrap(), "the office".to_owned());
+    let spared = Admitter::open(AdmitterParts { spared: vec![office], ..bench.parts() }).unwrap();
+    spared.end_spared().unwrap();
+    drop(spared);
+    let again = bench.open();
+    again.end_spared().unwrap();
+    let before = again.board().since(None, now());
+    assert_eq!(before.added, []);
+    decide(&again, "198.51.100.7", Origin::Manual);
+    let news = again.board().since(Some(before.next), now());
+    assert_eq!(news.added.iter().map(|it| it.target.to_string()).collect::<Vec<_>>(), ["198.51.100.7"]);
+}

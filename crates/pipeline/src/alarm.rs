@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use decision::report::Report;
 use model::alert::{Alert, AlertStatus};
 use model::decision::{Brake, Target};
 use model::entity::{Entity, EntityKind};
@@ -13,10 +14,79 @@ use serde_json::json;
 
 /// The rule of these alerts.
 pub const RULE: &str = "bartizan-decisions-held";
+/// The rule of the alert that says what dry run would have blocked.
+pub const RULE_DRY_RUN: &str = "bartizan-would-have-blocked";
 /// How long a bucket is: one alert for each brake in it.
 const BUCKET: Duration = Duration::from_secs(3600);
 /// How many targets an alarm names.
 const NAMED: usize = 5;
+/// How much of a user agent is told, in characters.
+const AGENT_CHARS: usize = 60;
+
+/// What would have been blocked, as an alert: there is one, whatever the time.
+pub(crate) fn would_have_blocked(report: &Report, now: Timestamp) -> Alert {
+    let plural = if report.targets == 1 { "address or user" } else { "addresses or users" };
+    let common = report.user_agents.first().filter(|it| it.targets != report.targets || 1 < it.targets);
+    let common = common.map(|it| {
+        let name: String = it.name.chars().filter(|it| !it.is_control()).take(AGENT_CHARS).collect();
+        format!(", {} of them calling themselves `{name}`", it.targets)
+    });
+    let details = format!(
+        "A week of dry run: rules would have blocked {} {plural}{}. `bartizan decisions report` says more; \
+         `bartizan decisions live` has them blocked from now on.",
+        report.targets,
+        common.unwrap_or_default()
+    );
+    let word = "dry-run";
+    Alert {
+        id: AlertId::of_rule(RULE_DRY_RUN, "built-in", word, Timestamp::default()),
+        rule_id: RULE_DRY_RUN.to_owned(),
+        title: "What would have been blocked".to_owned(),
+        kind: "dry-run-report".to_owned(),
+        severity: Severity::Medium,
+        entity: Entity { kind: EntityKind::Group, value: word.to_owned() },
+        count: report.decisions as u64,
+        reason: "a week of dry run has passed".to_owned(),
+        description: "A new installation decides and blocks nobody, until a person says that it may.".to_owned(),
+        matched: Vec::new(),
+        synthetic: false,
+        ..told(now, details)
+    }
+}
+
+/// An alert of the admitter; who makes one says what it is about.
+fn told(now: Timestamp, details: String) -> Alert {
+    Alert {
+        id: AlertId(0),
+        rule_id: String::new(),
+        rule_version: "built-in".to_owned(),
+        title: String::new(),
+        kind: String::new(),
+        severity: Severity::Low,
+        confidence: 100,
+        status: AlertStatus::New,
+        entity: Entity { kind: EntityKind::Group, value: String::new() },
+        client_ip: None,
+        dst_ip: None,
+        count: 0,
+        first_seen: now,
+        last_seen: now,
+        window_start: now,
+        timestamp: now,
+        details,
+        reason: String::new(),
+        description: String::new(),
+        detector: "Admitter".to_owned(),
+        source: "bartizan".to_owned(),
+        country: None,
+        user: None,
+        matched: Vec::new(),
+        evidence: Vec::new(),
+        event: json!({}).to_string(),
+        synthetic: false,
+        incarnation: 0,
+    }
+}
 
 /// A proposal that a brake held back.
 #[derive(Clone, Debug)]
@@ -75,34 +145,21 @@ fn alarm(brake: Brake, bucket: Timestamp, count: &Count, now: Timestamp) -> Aler
     Alert {
         id: AlertId::of_rule(RULE, "built-in", word, bucket),
         rule_id: RULE.to_owned(),
-        rule_version: "built-in".to_owned(),
         title: "Decisions were held back".to_owned(),
         kind: "decisions-held".to_owned(),
         severity: match brake {
             Brake::Rate | Brake::Share | Brake::Width => Severity::Medium,
             Brake::NeverBlock | Brake::Paused | Brake::Spoofable => Severity::Low,
         },
-        confidence: 100,
-        status: AlertStatus::New,
         entity: Entity { kind: EntityKind::Group, value: word.to_owned() },
-        client_ip: None,
-        dst_ip: None,
         count: count.count,
         first_seen: count.first,
-        last_seen: now,
         window_start: bucket,
         timestamp: count.first,
-        details,
         reason: brake.explained().to_owned(),
         description: "A brake of the admitter holds decisions back until a person has looked.".to_owned(),
-        detector: "Admitter".to_owned(),
-        source: "bartizan".to_owned(),
-        country: None,
-        user: None,
         matched: vec![("brake".to_owned(), word.to_owned())],
-        evidence: Vec::new(),
-        event: json!({}).to_string(),
         synthetic: count.is_synthetic,
-        incarnation: 0,
+        ..told(now, details)
     }
 }

@@ -123,29 +123,39 @@ impl<T: Line> Lines<T> {
 
 impl Source {
     /// Asks what changed behind `cursor`, everything when that is empty; waits when nothing did. Blocks.
-    pub(crate) fn ask<T: Line>(&self, cursor: &str) -> Result<Heard<T>, Failure> {
+    /// Tells how many packets were `dropped` since the last time, where that is known.
+    pub(crate) fn ask<T: Line>(&self, cursor: &str, dropped: Option<u64>) -> Result<Heard<T>, Failure> {
         match self {
             Self::Folder(folder) => {
                 let mut lines = Lines::default();
-                Client::of_server(folder, AGENT)?.stream(&path_of(cursor, WAIT), &mut |it| lines.take(it))?;
+                Client::of_server(folder, AGENT)?.stream(&path_of(cursor, WAIT, dropped), &mut |it| lines.take(it))?;
                 lines.finish()
             }
-            Self::Url(url, runtime) => runtime.block_on(url.ask(cursor, WAIT)),
+            Self::Url(url, runtime) => runtime.block_on(url.ask(cursor, WAIT, dropped)),
         }
     }
 }
 
-fn path_of(cursor: &str, wait: Duration) -> String {
-    let query =
-        if cursor.is_empty() { String::new() } else { format!("?after={}&wait={}s", encode(cursor), wait.as_secs()) };
-    format!("/v1/decisions/changes{query}")
+fn path_of(cursor: &str, wait: Duration, dropped: Option<u64>) -> String {
+    let mut query = Vec::new();
+    if !cursor.is_empty() {
+        query.push(format!("after={}&wait={}s", encode(cursor), wait.as_secs()));
+    }
+    query.extend(dropped.map(|it| format!("dropped={it}")));
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/v1/decisions/changes{mark}{}", query.join("&"))
 }
 
 impl Url {
     /// Asks what changed behind `cursor`, everything when that is empty; the server waits up to `wait` when nothing did.
-    pub(crate) async fn ask<T: Line>(&self, cursor: &str, wait: Duration) -> Result<Heard<T>, Failure> {
+    pub(crate) async fn ask<T: Line>(
+        &self,
+        cursor: &str,
+        wait: Duration,
+        dropped: Option<u64>,
+    ) -> Result<Heard<T>, Failure> {
         let mut lines = Lines::default();
-        self.get(&path_of(cursor, wait), &mut lines).await?;
+        self.get(&path_of(cursor, wait, dropped), &mut lines).await?;
         lines.finish()
     }
 

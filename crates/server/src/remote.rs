@@ -95,7 +95,7 @@ impl Follower {
             // What is to be written soon must not wait for news.
             let wait = if self.is_changed { WRITE_EVERY[0] } else { self.wait };
             let heard = tokio::select! {
-                it = self.url.ask(self.mirror.cursor(), wait) => it,
+                it = self.url.ask(self.mirror.cursor(), wait, None) => it,
                 () = stopped(stop.clone()) => break,
             };
             match heard {

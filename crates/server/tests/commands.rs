@@ -158,3 +158,30 @@ fn a_list_is_fetched_shown_and_kept_whole_or_not_at_all() {
     let (code, _, complaints) = run(folder.path(), &["data", "fetch", "others", "--data", "data"]);
     assert!(code == 64 && complaints.contains("there is no list `others`"), "{complaints}");
 }
+
+#[test]
+fn a_spoofable_input_that_is_none_is_refused_and_the_others_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |names: &str| {
+        let text = format!(
+            "[server]\ndata = \"data\"\n[inputs]\nwatch = [\"/var/log/a.log\"]\n[decisions]\nspoofable_inputs = [{names}]\n"
+        );
+        fs::write(folder.path().join("bartizan.toml"), text).unwrap();
+        let (code, _, complaint) = run(folder.path(), &["config", "check"]);
+        (code, complaint)
+    };
+    assert_eq!(check("\"anonymous\", \"/var/log/a.log\"").0, 0);
+    for is_there in [false, true] {
+        let (code, complaint) = check("\"anonymus\"");
+        assert_eq!(code, 64, "{complaint}");
+        assert!(complaint.contains("`anonymus`") && complaint.contains("/var/log/a.log, "), "{complaint}");
+        if !is_there {
+            let (code, _, complaint) =
+                run(folder.path(), &["key", "create", "--name", "edge", "--scope", "ingest", "--data", "new"]);
+            assert_eq!(code, 74, "{complaint}");
+            serve(folder.path(), "data");
+            run(folder.path(), &["key", "create", "--name", "edge", "--scope", "ingest", "--data", "data"]);
+        }
+    }
+    assert_eq!(check("\"edge\"").0, 0);
+}

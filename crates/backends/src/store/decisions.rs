@@ -18,6 +18,8 @@ pub const LEADER: PartitionId = PartitionId(u32::MAX);
 pub const SWITCH_MODE: &str = "decisions.mode";
 /// The switch by which decisions of machines are paused: empty, or who paused them and why.
 pub const SWITCH_PAUSED: &str = "decisions.paused";
+/// Whether it was said what dry run would have blocked.
+pub const SWITCH_REPORTED: &str = "decisions.reported";
 
 /// A proposal that waits to be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]

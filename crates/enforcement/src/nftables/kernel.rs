@@ -68,8 +68,41 @@ pub fn run(script: &str) -> Result<(), KernelError> {
     Err(KernelError::Refused(first_of(&complaint)))
 }
 
+/// How many packets our table has dropped since it was made; `None` when that cannot be found out. Blocks.
+#[must_use]
+pub fn dropped() -> Option<u64> {
+    let list = |place: &&str| {
+        let mut command = Command::new(place);
+        command.args(["-j", "list", "counter", "inet", "bartizan", "dropped"]).stdin(Stdio::null());
+        command.output().ok()
+    };
+    packets_of(&PLACES.iter().find_map(list)?.stdout)
+}
+
+/// The packets of the first counter of a list in JSON.
+///
+/// Source: libnftables-json(5), "COUNTER".
+fn packets_of(listed: &[u8]) -> Option<u64> {
+    let listed: serde_json::Value = serde_json::from_slice(listed).ok()?;
+    listed["nftables"].as_array()?.iter().find_map(|it| it["counter"]["packets"].as_u64())
+}
+
 /// The first line of a complaint that says something.
 fn first_of(complaint: &str) -> String {
     let line = complaint.lines().find(|it| !it.trim().is_empty()).unwrap_or("no reason given");
     line.chars().filter(|it| !it.is_control()).take(COMPLAINT_BYTES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_is_read_and_nothing_else_is_one() {
+        let listed = br#"{"nftables":[{"metainfo":{"version":"1.0.6"}},{"counter":{"family":"inet","name":"dropped","table":"bartizan","handle":6,"packets":12,"bytes":720}}]}"#;
+        assert_eq!(packets_of(listed), Some(12));
+        for other in [&b""[..], b"{}", b"[]", br#"{"nftables":[{"metainfo":{}}]}"#] {
+            assert_eq!(packets_of(other), None);
+        }
+    }
 }

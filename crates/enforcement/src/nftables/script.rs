@@ -27,11 +27,12 @@ add set inet bartizan bans4 { type ipv4_addr; flags timeout; }
 add set inet bartizan bans6 { type ipv6_addr; flags timeout; }
 add set inet bartizan ranges4 { type ipv4_addr; flags interval, timeout; }
 add set inet bartizan ranges6 { type ipv6_addr; flags interval, timeout; }
+add counter inet bartizan dropped
 add chain inet bartizan in { type filter hook prerouting priority -300; policy accept; }
-add rule inet bartizan in ip saddr @bans4 counter drop
-add rule inet bartizan in ip saddr @ranges4 counter drop
-add rule inet bartizan in ip6 saddr @bans6 counter drop
-add rule inet bartizan in ip6 saddr @ranges6 counter drop
+add rule inet bartizan in ip saddr @bans4 counter name dropped drop
+add rule inet bartizan in ip saddr @ranges4 counter name dropped drop
+add rule inet bartizan in ip6 saddr @bans6 counter name dropped drop
+add rule inet bartizan in ip6 saddr @ranges6 counter name dropped drop
 ";
 
 /// Takes our table away, whether it is there or not.

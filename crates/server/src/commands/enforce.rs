@@ -95,6 +95,8 @@ struct Firewall {
     state: Snapshot,
     path: PathBuf,
     written_at: Option<Instant>,
+    /// What the counter of the table said last, and what of it the server was not told yet.
+    dropped: (u64, u64),
     /// Whether the kernel has what `state` says, but for what changed since.
     is_in_kernel: bool,
 }
@@ -136,6 +138,15 @@ impl Firewall {
         Ok(())
     }
 
+    /// How many packets were dropped that the server was not told of; `None` where that is not known.
+    fn dropped(&mut self) -> Option<u64> {
+        let counted = kernel::dropped()?;
+        // A table that was made anew counts from zero.
+        let more = counted.checked_sub(self.dropped.0).unwrap_or(counted);
+        self.dropped = (counted, self.dropped.1 + more);
+        Some(self.dropped.1)
+    }
+
     fn keep(&mut self, is_last: bool) {
         let is_due = self.written_at.is_none_or(|it| SNAPSHOT_EVERY <= it.elapsed());
         if !is_last && !is_due {
@@ -154,14 +165,15 @@ fn follow(source: &Source, path: PathBuf, removes: bool) -> Result<u8, Failure> 
     end_by_signal(firewall.clone(), removes)?;
     let (mut wait, mut is_away) = (RETRY[0], false);
     loop {
-        let cursor = {
-            let firewall = firewall.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cursor, dropped) = {
+            let mut firewall = firewall.lock().unwrap_or_else(PoisonError::into_inner);
             // What is only in the snapshot is asked for from its cursor on.
-            firewall.state.cursor.clone()
+            (firewall.state.cursor.clone(), firewall.dropped())
         };
-        match source.ask(&cursor) {
+        match source.ask(&cursor, dropped) {
             Ok(heard) => {
                 let mut firewall = firewall.lock().unwrap_or_else(PoisonError::into_inner);
+                firewall.dropped.1 = firewall.dropped.1.saturating_sub(dropped.unwrap_or_default());
                 firewall.take(heard).map_err(|it| Failure::failed(it.to_string()))?;
                 firewall.keep(false);
                 if is_away {
@@ -193,7 +205,8 @@ fn begin(path: PathBuf) -> Result<Firewall, Failure> {
         let age = in_words(now.since(state.heard_at));
         tracing::info!(blocked = state.wanted.len(), "Begins with what was blocked {age} ago");
     }
-    let mut firewall = Firewall { state: state.unwrap_or_default(), path, written_at: None, is_in_kernel: false };
+    let mut firewall =
+        Firewall { state: state.unwrap_or_default(), path, written_at: None, dropped: (0, 0), is_in_kernel: false };
     firewall.put_all().map_err(|it| Failure::failed(it.to_string()))?;
     Ok(firewall)
 }

@@ -71,6 +71,32 @@ fn events_that_anybody_can_forge_block_nobody_however_they_are_mixed_with_others
 }
 
 #[test]
+fn clients_that_anybody_can_make_up_make_no_room_for_more_blocks() {
+    let (folder, outside) = (new_folder(), new_folder());
+    let config = outside.path().join("bartizan.toml");
+    fs::write(&config, "[access]\nanonymous_ingest = \"loopback\"\n").unwrap();
+    fs::write(
+        outside.path().join("rules.toml"),
+        "[default]\naction = \"none\"\n[rule.hightraffic]\naction = \"ban\"\n",
+    )
+    .unwrap();
+    let start = Start { config: Some(config), ..Start::on(&folder.path().join("data")) };
+    let server = start.must();
+    run(&["decisions", "live", "--data", start.data.to_str().unwrap()]);
+    let now = now_text();
+    // Of 400 clients two percent would be eight.
+    (0..400).for_each(|it| send(&server, &format!("198.51.{}.{}", 100 + it / 200, it % 200), 1, false, &now));
+    server.settled_ledger();
+    for number in 1..=6 {
+        let client = format!("203.0.113.{number}");
+        send(&server, &client, 101, true, &now);
+        let expected = if number <= 5 { ("in_force", "") } else { ("held", "share") };
+        let (state, brake) = decided(&server, &client);
+        assert_eq!((state.as_str(), brake.as_str()), expected, "{client}");
+    }
+}
+
+#[test]
 fn who_did_something_long_ago_is_not_kept_out_today() {
     let folder = new_folder();
     let start = Start::on(&folder.path().join("data"));

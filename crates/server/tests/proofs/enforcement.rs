@@ -224,6 +224,10 @@ fn our_feeder_keeps_the_kernel_as_the_decisions_are() {
     println!("from a decision that was told of to a dropped packet: {took:?}");
     bench.unban(ATTACKER);
     wait_until("the attacker passes again", || passes(ATTACKER));
+    wait_until("it is known what was dropped", || {
+        let bouncers = server.get("/v1/bouncers");
+        bouncers["items"].as_array().is_some_and(|it| it.iter().any(|it| it["reported"]["dropped"].as_u64() > Some(0)))
+    });
 
     // A short ban, a longer one while it lasts, and the short one again: the longest counts.
     bench.ban(NEIGHBOUR, "3s");

@@ -194,11 +194,7 @@ impl DecisionStore for SqliteStore {
         expires_from: Timestamp,
         limit: usize,
     ) -> Result<Vec<Decision>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM decisions INDEXED BY decisions_by_change \
-             WHERE standing = 'in_force' AND ?1 < changed AND ?2 <= expires_at \
-             ORDER BY changed LIMIT ?3"
-        );
+        let sql = changed_sql();
         let values = vec![changed.cast_signed().into(), expires_from.0.into(), limit_of(limit).into()];
         collect(&*self.connections.reader()?, &sql, values)
     }
@@ -481,4 +477,32 @@ fn entry_of(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
         subject: row.get(4)?,
         reason: row.get(5)?,
     })
+}
+
+/// What is or was in force, page after page in the order of changes: a start reads all of it.
+fn changed_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM decisions INDEXED BY decisions_by_change \
+         WHERE standing = 'in_force' AND ?1 < changed AND ?2 <= expires_at \
+         ORDER BY changed LIMIT ?3"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::store::sqlite::schema::migrate;
+
+    #[test]
+    fn a_start_with_many_decisions_reads_each_page_by_its_index_and_sorts_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", changed_sql())).unwrap();
+        let rows = statement.query_map([1, 2, 3], |row| row.get::<_, String>("detail")).unwrap();
+        let plan: Vec<String> = rows.map(Result::unwrap).collect();
+        assert_eq!(plan.len(), 1, "{plan:?}");
+        assert!(plan[0].contains("USING INDEX decisions_by_change (standing=? AND changed>?)"), "{plan:?}");
+    }
 }

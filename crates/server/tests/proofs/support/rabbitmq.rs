@@ -32,7 +32,6 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// The one of the environment; without it a test says that it did not run.
-    #[expect(clippy::print_stdout, reason = "a test that did not run says so")]
     pub(crate) fn find() -> Option<Self> {
         let address = std::env::var(ADDRESS).ok().filter(|it| !it.is_empty());
         let must = std::env::var(SERVERS).is_ok_and(|it| it == "1");
