@@ -13,6 +13,7 @@ mod hostile;
 mod kill;
 mod messages;
 mod overload;
+mod postgres;
 mod secrets;
 mod security;
 mod support;
