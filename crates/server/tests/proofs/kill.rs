@@ -123,7 +123,7 @@ pub(crate) fn check_disturbed_on(start: &Start, disturb: impl FnOnce(&Start, &Ta
 
 /// Checks what is stored; returns the canonical export.
 #[track_caller]
-fn check_everything(server: &Server, senders: &[Sender]) -> String {
+pub(crate) fn check_everything(server: &Server, senders: &[Sender]) -> String {
     let sent: Vec<Sent> = senders.iter().flat_map(|it| it.sent.iter().cloned()).collect();
     check_ledger(&server.settled_ledger(), sent.len());
     check_stored_once(server, &sent);
@@ -141,7 +141,7 @@ fn check_redelivered(senders: &[Sender]) {
 }
 
 /// The alerts of the same events, each delivered once to a process that nobody ends.
-fn undisturbed(senders: &[Sender]) -> String {
+pub(crate) fn undisturbed(senders: &[Sender]) -> String {
     let folder = new_folder();
     let server = Start::on(&folder.path().join("data")).must();
     let target = Target::default();

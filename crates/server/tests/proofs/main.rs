@@ -17,6 +17,7 @@ mod hostile;
 mod kill;
 mod log_on_a_broker;
 mod messages;
+mod postgres;
 mod rabbitmq;
 mod remote;
 mod secrets;
