@@ -109,6 +109,9 @@ pub enum DetectError {
     /// Another process owns the partition.
     #[error("detection left its partition")]
     Fenced(#[source] StoreError),
+    /// The store could not be written, and there was no more time.
+    #[error("the store could not be written until the end")]
+    Away(#[source] StoreError),
     /// The store holds something that cannot be worked with.
     #[error("the store cannot be used")]
     Store(#[source] StoreError),
@@ -141,6 +144,31 @@ pub struct Detector {
     newest_event: Option<Timestamp>,
     clients: Clients,
     snapshot_writer: Option<thread::JoinHandle<()>>,
+    ending: Ending,
+}
+
+/// When the loop is to end.
+#[derive(Default)]
+struct Ending {
+    stop: Arc<AtomicBool>,
+    /// How long it may take after that.
+    patience: Duration,
+    since: Option<Instant>,
+}
+
+impl Ending {
+    /// Whether it has been told to end.
+    fn is_begun(&mut self) -> bool {
+        if self.stop.load(Ordering::Relaxed) {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        self.since.is_some()
+    }
+
+    /// Whether there is no more time.
+    fn is_overdue(&mut self) -> bool {
+        self.is_begun() && self.since.is_some_and(|it| self.patience < it.elapsed())
+    }
 }
 
 const PARTITION: PartitionId = PartitionId(0);
@@ -196,15 +224,18 @@ impl Detector {
             newest_event: None,
             clients,
             snapshot_writer: None,
+            ending: Ending::default(),
         })
     }
 
-    /// Runs until `stop` is set and everything in the log is detected on, or `deadline_after_stop` has passed.
+    /// Runs until `stop` is set and everything in the log is detected on, or `patience` has passed since. What is not
+    /// stored by then is detected again at the next start.
     ///
     /// # Errors
     ///
     /// [`DetectError`].
-    pub fn run(mut self, stop: &AtomicBool, deadline_after_stop: Duration) -> Result<(), DetectError> {
+    pub fn run(mut self, stop: Arc<AtomicBool>, patience: Duration) -> Result<(), DetectError> {
+        self.ending = Ending { stop, patience, since: None };
         self.replay()?;
         let shared = Shared::new(self.engine.rules().clone());
         let (sender, ready) = sync_channel(ahead::BLOCKS_MAX);
@@ -212,28 +243,24 @@ impl Detector {
         thread::scope(|scope| {
             let shared = &shared;
             scope.spawn(move || ahead::run(log.as_ref(), PARTITION, from, shared, &progress, &sender));
-            let ended = self.take_blocks(&ready, shared, stop, deadline_after_stop);
+            let ended = self.take_blocks(&ready, shared);
             // The reader may wait for somebody to take its block.
             drop(ready);
             shared.end();
-            ended
+            match ended {
+                Err(DetectError::Away(error)) => {
+                    tracing::warn!(reason = %chain(&error), "The store could not be written until the end; what it lacks is detected again at the next start");
+                    Ok(())
+                }
+                ended => ended,
+            }
         })
     }
 
-    fn take_blocks(
-        &mut self,
-        ready: &Receiver<Ready>,
-        shared: &Shared,
-        stop: &AtomicBool,
-        deadline_after_stop: Duration,
-    ) -> Result<(), DetectError> {
+    fn take_blocks(&mut self, ready: &Receiver<Ready>, shared: &Shared) -> Result<(), DetectError> {
         let mut last_event = Instant::now();
-        let mut stopping_since: Option<Instant> = None;
         loop {
-            if stop.load(Ordering::Relaxed) {
-                stopping_since.get_or_insert_with(Instant::now);
-            }
-            let is_overdue = stopping_since.is_some_and(|it| deadline_after_stop < it.elapsed());
+            let (is_stopping, is_overdue) = (self.ending.is_begun(), self.ending.is_overdue());
             let wait = if self.is_settled() { IDLE } else { SILENCE_SHORT };
             match ready.recv_timeout(wait) {
                 Ok(block) if !is_overdue => {
@@ -242,9 +269,9 @@ impl Detector {
                     self.commit_under_load()?;
                 }
                 _ => {
-                    self.settle(last_event.elapsed(), stopping_since.is_some())?;
+                    self.settle(last_event.elapsed(), is_stopping)?;
                     let is_done = self.is_settled() && self.parts.log.end(PARTITION) <= self.position;
-                    if stopping_since.is_some() && (is_overdue || is_done) {
+                    if is_stopping && (is_overdue || is_done) {
                         self.write_snapshot(true);
                         return Ok(());
                     }
@@ -472,6 +499,9 @@ impl Detector {
             match stored {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() => {
+                    if self.ending.is_overdue() {
+                        return Err(DetectError::Away(error));
+                    }
                     let text = chain(&error);
                     tracing::warn!(reason = %text, "The store cannot be written; it is tried again");
                     self.parts.progress.done().trouble = Some(text);

@@ -321,7 +321,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let detecting = {
         let (stop_detecting, stop) = (stop_detecting.clone(), stop.clone());
         let run = move || {
-            let ended = detector.run(&stop_detecting, CATCH_UP);
+            let ended = detector.run(stop_detecting, CATCH_UP);
             // Without detection nothing is worth serving.
             stop.send_replace(true);
             ended

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::kill::{check_everything, undisturbed};
 use crate::support::checks::check_same_alerts;
+use crate::support::corpus::{BASE_MS, access_log};
 use crate::support::sender::{Sender, Target, run_all};
 use crate::support::server::{Server, Start, new_folder};
 
@@ -119,4 +120,9 @@ fn a_database_that_comes_late_and_is_killed_loses_and_doubles_nothing() {
     let listed = server.get("/v1/alerts?limit=1");
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
     assert!(!folder.path().join("data/bartizan.db").exists(), "nothing is stored beside the database");
+    // It ends when it is told to, though something waits for a database that is away.
+    database.kill();
+    let refused = access_log("last", BASE_MS + 3_600_000, "198.19.95.9", 200, "/.env");
+    assert_eq!(server.call("POST", "/logs", &refused.body).status, 200);
+    server.stop();
 }
