@@ -22,6 +22,10 @@ use crate::seen::{IDS_MAX, Seen};
 
 /// How much may wait for the next write. Beyond it the doors answer 503: the disk cannot keep up.
 const QUEUE_BYTES_MAX: usize = 128 << 20;
+/// How long a sender waits for his answer at most.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// How long a write may take before nothing more is accepted until it is done.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// How much is written at once, so that nobody waits for a large neighbour.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 /// How many events may wait for detection. Beyond it the doors answer 503.
@@ -63,6 +67,8 @@ pub struct Ingest {
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     health: Mutex<Option<String>>,
+    /// Since when the present group is being written.
+    writing_since: Mutex<Option<Instant>>,
 }
 
 impl Ingest {
@@ -73,8 +79,14 @@ impl Ingest {
     /// What the log says when the ids seen cannot be read.
     pub fn start(log: Arc<dyn Log>, ledger: Arc<Ledger>) -> Result<(Arc<Self>, thread::JoinHandle<()>), LogError> {
         let mut writer = Writer::open(log.clone(), ledger.clone())?;
-        let ingest =
-            Arc::new(Self { queue: Mutex::default(), filled: Condvar::new(), log, ledger, health: Mutex::new(None) });
+        let ingest = Arc::new(Self {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            log,
+            ledger,
+            health: Mutex::new(None),
+            writing_since: Mutex::new(None),
+        });
         let shared = ingest.clone();
         let thread = thread::Builder::new().name("append".into()).spawn(move || shared.run(&mut writer));
         let thread =
@@ -86,10 +98,14 @@ impl Ingest {
     ///
     /// # Errors
     ///
-    /// [`IngestError`]; nothing of it was taken then.
+    /// [`IngestError`]; nothing of it was taken then, unless the log took longer than anybody waits: then it may be stored
+    /// all the same, and is known when it comes again with its ids or its key.
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, IngestError> {
         let answer = self.enqueue(submission)?;
-        answer.await.unwrap_or(Err(IngestError::Stopping))
+        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(IngestError::Stopping)),
+            Err(_) => Err(IngestError::Unwritable),
+        }
     }
 
     /// The same for a thread that may wait.
@@ -130,6 +146,9 @@ impl Ingest {
     /// Why the log cannot be written now, if it cannot.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
+        if self.is_stuck() {
+            return Some("the log does not say whether it has what was written last".to_owned());
+        }
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -140,6 +159,9 @@ impl Ingest {
     }
 
     fn enqueue(&self, submission: Submission) -> Result<oneshot::Receiver<Result<Receipt, IngestError>>, IngestError> {
+        if self.is_stuck() {
+            return Err(IngestError::Unwritable);
+        }
         if !submission.events.is_empty() && LAG_EVENTS_MAX < self.ledger.book().lag_events() {
             return Err(IngestError::Overloaded("detected on"));
         }
@@ -159,14 +181,24 @@ impl Ingest {
         Ok(receiver)
     }
 
+    /// Whether the log has been busy with one write for so long that nobody should wait for the next.
+    fn is_stuck(&self) -> bool {
+        let since = self.writing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|it| STUCK_AFTER <= it.elapsed())
+    }
+
     /// Takes what waits, up to the bound; `None` when the queue is closed and empty.
-    fn next_group(&self) -> Option<Vec<Waiting>> {
+    fn next_group(&self, was_stuck: bool) -> Option<Vec<Waiting>> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |it: &mut Queue| it.waiting.is_empty() && !it.is_closed;
         let waited = self.filled.wait_timeout_while(queue, COUNTS_DELAY, idle);
         let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         if queue.waiting.is_empty() && queue.is_closed {
             return None;
+        }
+        if was_stuck {
+            // Who waited for too long was told that it is not taken.
+            queue.waiting.retain(|it| !it.answer.is_closed());
         }
         let mut bytes = 0;
         let mut fits = |it: &Waiting| {
@@ -181,8 +213,14 @@ impl Ingest {
     }
 
     fn run(&self, writer: &mut Writer) {
-        while let Some(group) = self.next_group() {
+        let since = |it| *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = it;
+        let mut was_stuck = false;
+        while let Some(group) = self.next_group(was_stuck) {
+            let began = Instant::now();
+            since(Some(began));
             writer.write(group, &|it| self.note(it));
+            since(None);
+            was_stuck = STUCK_AFTER <= began.elapsed();
         }
         writer.write_counts(&|it| self.note(it));
         drop(self.log.clone());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use backends::log::broker::BrokerLog;
 use backends::log::broker::rabbitmq::RabbitStream;
+use backends::log::broker::{BrokerLog, Known};
 use backends::log::embedded::{EmbeddedLog, files};
 use backends::log::{Damage, Log};
 use backends::store::decisions::AuditEntry;
@@ -25,7 +25,7 @@ use crate::config::log::LogPlace;
 use crate::config::store::StoreConfig;
 use crate::crawlers::Crawlers;
 use crate::failure::Failure;
-use crate::folder::Folder;
+use crate::folder::{Folder, make};
 use crate::http::auth::{ADMIN_KEY_NAME, digest_of, random_secret};
 use crate::{own_addresses, terminal};
 
@@ -93,7 +93,7 @@ impl Core {
         let folder = Folder::hold(path)?;
         let store = open_store(&folder.store(), config, when_away)?;
         let position = store.position(PartitionId(0)).map_err(|it| unusable(path, &it))?;
-        let log = open_log(&folder, config, store.as_ref(), position)?;
+        let log = open_log(&folder, config, store.as_ref(), position, when_away)?;
         tell_damage(&log.damage());
         let book = Book::of_marks(&log.marks(MARK_PREFIX), log.mark(MARK_REFUSED).as_deref());
         let progress = Arc::<Progress>::default();
@@ -145,7 +145,13 @@ impl Core {
 
 /// Opens the log where the configuration says that it is. The store holds a position in it, so it must be the log that the
 /// store belongs to.
-fn open_log(folder: &Folder, config: &Config, store: &dyn Store, position: Position) -> Result<Arc<dyn Log>, Failure> {
+fn open_log(
+    folder: &Folder,
+    config: &Config,
+    store: &dyn Store,
+    position: Position,
+    when_away: WhenAway,
+) -> Result<Arc<dyn Log>, Failure> {
     let failed = |it: &dyn std::error::Error| unusable(folder.path(), it);
     let known = store.switch(SWITCH_LOG).map_err(|it| failed(&it))?;
     let files = Arc::new(files::Folder::new(folder.events()));
@@ -154,19 +160,30 @@ fn open_log(folder: &Folder, config: &Config, store: &dyn Store, position: Posit
             let log = EmbeddedLog::open_synced(files, config.log, position);
             Ok(Arc::new(log.map_err(|it| failed(&it))?))
         }
-        (LogPlace::Folder, Some(known)) => Err(of_another_log(&known, "in the data folder")),
+        (LogPlace::Folder, Some(known)) => Err(of_another_log(&format!("{known} on a broker"), "in the data folder")),
+        (LogPlace::RabbitMq { .. }, None) if position != Position::START => {
+            Err(of_another_log("in the data folder", "on a broker"))
+        }
         (LogPlace::RabbitMq { broker, stream }, known) => {
+            let known = match &known {
+                None => Known::Nothing,
+                Some(tag) => {
+                    let tag = u64::from_str_radix(tag, 16);
+                    Known::Tag(tag.map_err(|_| Failure::unusable("the store names its log by no tag"))?, position)
+                }
+            };
             let stream = RabbitStream::new((**broker).clone(), stream.clone());
             let stream = stream.map_err(|it| Failure::unusable(format!("the broker of the log: {it}")))?;
-            let log = BrokerLog::open(Box::new(stream), files, config.log, now());
+            make(&folder.copy())?;
+            let files = Arc::new(files::Folder::new(folder.copy()));
+            let log = BrokerLog::open(Box::new(stream), files, config.log, known, now());
             let log = log.map_err(|it| Failure::unusable(chain(&it)))?;
-            let tag = format!("{:016x}", log.tag());
-            match known {
-                Some(known) if known == tag => {}
-                None if position == Position::START => {
-                    store.set_switch(SWITCH_LOG, &tag, &begun(&tag)).map_err(|it| failed(&it))?;
-                }
-                known => return Err(of_another_log(known.as_deref().unwrap_or("in the data folder"), &tag)),
+            if known == Known::Nothing {
+                let tag = format!("{:016x}", log.tag());
+                store.set_switch(SWITCH_LOG, &tag, &begun(&tag)).map_err(|it| failed(&it))?;
+            }
+            if when_away == WhenAway::Wait {
+                log.begin(now()).map_err(|it| failed(&it))?;
             }
             Ok(Arc::new(log))
         }
@@ -203,8 +220,8 @@ fn open_patiently(open: impl Fn() -> Result<PostgresStore, StoreError>) -> Resul
 
 fn of_another_log(known: &str, found: &str) -> Failure {
     Failure::unusable(format!(
-        "the store has read the log {known}, and `log.url` leads to the log {found}: set it back, or begin with a new data \
-         folder"
+        "the store has read the log {known}, and `log.url` names one {found}: set it back, or begin with a new data folder \
+         and store"
     ))
 }
 

@@ -25,7 +25,7 @@ fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::unusable(format!("the data folder `{}` cannot be used: {error}", path.display()))
 }
 
-fn make(path: &Path) -> Result<(), Failure> {
+pub(crate) fn make(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Ok(());
     }
@@ -104,6 +104,11 @@ impl Folder {
 
     pub(crate) fn events(&self) -> PathBuf {
         self.path.join("events")
+    }
+
+    /// The copy of a log that a broker keeps.
+    pub(crate) fn copy(&self) -> PathBuf {
+        self.path.join("events-copy")
     }
 
     pub(crate) fn snapshots(&self) -> PathBuf {

@@ -207,6 +207,7 @@ impl Assembly {
     /// Writes what waits; returns what holds the folder.
     pub(crate) fn finish(self) -> Core {
         self.ingest.close();
+        self.core.log.close();
         if self.ingest_thread.join().is_err() {
             tracing::error!("The thread that appends panicked");
         }
@@ -510,12 +511,20 @@ async fn live(config: &Config, assembly: &Assembly, in_force: InForce, stop: &wa
             () = signals.next() => break,
             _ = stopped.wait_for(|it| *it) => break,
             _ = reload.tick() => {
+                if assembly.core.log.is_taken_over() {
+                    tracing::error!("Another process works on the log now; this one ends");
+                    break;
+                }
                 assembly.core.folder.keep_reserve();
                 let (before, log) = (in_force.clone(), assembly.core.log.clone());
                 let progress = assembly.core.progress.clone();
                 let tended = tokio::task::spawn_blocking(move || before.tend(log.as_ref(), &progress));
-                if let Ok(Some(changed)) = tended.await {
-                    in_force = changed;
+                // A log that does not answer must not keep it from ending.
+                tokio::select! {
+                    tended = tended => if let Ok(Some(changed)) = tended {
+                        in_force = changed;
+                    },
+                    () = signals.next() => break,
                 }
             }
             _ = prune.tick() => {

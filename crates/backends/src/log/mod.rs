@@ -356,6 +356,24 @@ pub trait Log: Send + Sync + 'static {
     /// Says that everything before `position` is no longer needed by detection and may be removed by age or size.
     fn release(&self, partition: PartitionId, position: Position);
 
+    /// Takes the log over from a process before, where several may work on one: what that one has on its way counts no
+    /// more, and everything that counts can be read. An append does so, too.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`].
+    fn begin(&self, _now: Timestamp) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// Whether another process has taken the log over; nothing can be appended any more.
+    fn is_taken_over(&self) -> bool {
+        false
+    }
+
+    /// Says that the process ends: an append that waits for somebody is given up soon.
+    fn close(&self) {}
+
     /// What was found damaged since the log was opened.
     fn damage(&self) -> Damage;
 

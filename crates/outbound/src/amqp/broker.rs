@@ -34,6 +34,9 @@ pub enum AmqpError {
     /// The certificates that are believed cannot be read.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// There is no queue of that name.
+    #[error("the queue is not there")]
+    NoQueue,
     /// What is to be a stream is another kind of queue.
     #[error("the queue is no stream: delete it, or choose another name")]
     NoStream,

@@ -23,6 +23,9 @@ use super::publisher::PublishError;
 
 /// How long opening a channel and looking for a queue may take.
 const OPEN: Duration = Duration::from_secs(10);
+/// How long the last messages of a stream may take to come, the first and each further.
+const LAST_FIRST: Duration = Duration::from_secs(2);
+const LAST_MORE: Duration = Duration::from_millis(300);
 /// The argument that says where a reader begins, and the header that says where a message stands.
 const OFFSET: &str = "x-stream-offset";
 
@@ -61,6 +64,8 @@ pub struct StreamReader {
     connection: Connection,
     channel: Channel,
     consumer: Consumer,
+    /// How many there were when it was opened, as far as the broker knows.
+    messages: u32,
     from: u64,
 }
 
@@ -77,7 +82,55 @@ impl fmt::Debug for StreamReader {
 }
 
 impl Broker {
-    /// Connects to write to a stream, which is made when it is not there; `name` is what the broker shows.
+    /// Makes a stream if it is not there; one that is there is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`AmqpError`].
+    pub async fn make_stream(&self, name: &str, stream: &StreamSettings) -> Result<(), AmqpError> {
+        let connection = self.connect(name).await?;
+        let making = async {
+            // One that is there may have other limits, which whoever made it has chosen.
+            if ready_channel(&connection, stream).await.is_ok() {
+                return Ok(());
+            }
+            // What is not there closes the channel.
+            let channel = connection.create_channel().await?;
+            let make = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(stream.name.as_str().into(), make, stream.arguments()).await?;
+            Ok(())
+        };
+        let made = timeout(OPEN, making).await.unwrap_or(Err(AmqpError::Timeout(OPEN)));
+        close(&connection).await;
+        made
+    }
+
+    /// Returns the offset of the last message of a stream, or one shortly before it; `None` when it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`AmqpError`]; also when there are messages and none comes.
+    pub async fn last_offset(&self, name: &str, stream: &StreamSettings) -> Result<Option<u64>, AmqpError> {
+        let last = AMQPValue::LongString("last".into());
+        let mut reader = self.read_stream_at(name, stream, last, 1000).await?;
+        let (mut found, mut patience) = (None, LAST_FIRST);
+        loop {
+            let more = reader.next(patience, 1000, usize::MAX).await;
+            match more.map(|it| it.last().map(|last| last.0)) {
+                Ok(Some(last)) => (found, patience) = (Some(last), LAST_MORE),
+                Ok(None) => break,
+                Err(error) => {
+                    reader.close().await;
+                    return Err(error);
+                }
+            }
+        }
+        let is_empty = reader.messages == 0;
+        reader.close().await;
+        if found.is_none() && !is_empty { Err(AmqpError::Timeout(LAST_FIRST)) } else { Ok(found) }
+    }
+
+    /// Connects to write to a stream; `name` is what the broker shows.
     ///
     /// # Errors
     ///
@@ -99,7 +152,7 @@ impl Broker {
     }
 
     /// Connects to read a stream from the message with offset `from` on, or the first one behind it that is kept.
-    /// At most `prefetch` messages are on their way. The stream is made when it is not there.
+    /// At most `prefetch` messages are on their way.
     ///
     /// # Errors
     ///
@@ -111,18 +164,33 @@ impl Broker {
         from: u64,
         prefetch: u16,
     ) -> Result<StreamReader, AmqpError> {
+        let at = AMQPValue::LongLongInt(from.cast_signed());
+        let reader = self.read_stream_at(name, stream, at, prefetch).await?;
+        Ok(StreamReader { from, ..reader })
+    }
+
+    async fn read_stream_at(
+        &self,
+        name: &str,
+        stream: &StreamSettings,
+        at: AMQPValue,
+        prefetch: u16,
+    ) -> Result<StreamReader, AmqpError> {
         let connection = self.connect(name).await?;
         let opening = async {
-            let channel = ready_channel(&connection, stream).await?;
+            let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let channel = connection.create_channel().await?;
+            let declared = channel.queue_declare(stream.name.as_str().into(), look, FieldTable::default()).await;
+            let declared = declared.map_err(missing)?;
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             let mut arguments = FieldTable::default();
-            arguments.insert(OFFSET.into(), AMQPValue::LongLongInt(from.cast_signed()));
+            arguments.insert(OFFSET.into(), at);
             let (queue, options) = (stream.name.as_str().into(), BasicConsumeOptions::default());
             let consumer = channel.basic_consume(queue, ShortString::default(), options, arguments).await?;
-            Ok((channel, consumer))
+            Ok((channel, consumer, declared.message_count()))
         };
         match timeout(OPEN, opening).await.unwrap_or(Err(AmqpError::Timeout(OPEN))) {
-            Ok((channel, consumer)) => Ok(StreamReader { connection, channel, consumer, from }),
+            Ok((channel, consumer, messages)) => Ok(StreamReader { connection, channel, consumer, messages, from: 0 }),
             Err(error) => {
                 close(&connection).await;
                 Err(error)
@@ -135,15 +203,17 @@ impl Broker {
 async fn ready_channel(connection: &Connection, stream: &StreamSettings) -> Result<Channel, AmqpError> {
     let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let channel = connection.create_channel().await?;
-    // One that is there may have other limits, which whoever made it has chosen.
-    if channel.queue_declare(stream.name.as_str().into(), look, FieldTable::default()).await.is_ok() {
-        return Ok(channel);
-    }
-    // What is not there closes the channel.
-    let channel = connection.create_channel().await?;
-    let make = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(stream.name.as_str().into(), make, stream.arguments()).await?;
+    let looked = channel.queue_declare(stream.name.as_str().into(), look, FieldTable::default()).await;
+    looked.map_err(missing)?;
     Ok(channel)
+}
+
+/// Tells a queue that is not there from one that cannot be reached now, which the broker says with the same number.
+fn missing(error: lapin::Error) -> AmqpError {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(it) if it.get_message().as_str().contains("no queue") => AmqpError::NoQueue,
+        _ => error.into(),
+    }
 }
 
 impl StreamWriter {

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use backends::log::Damage;
 use backends::log::embedded::{EmbeddedLog, files};
 use backends::store::StoredAlert;
 use model::place::PartitionId;
@@ -44,9 +45,14 @@ pub(crate) fn fsck(arguments: lexopt::Parser) -> Result<u8, Failure> {
     let store = open_store(&config.data.join("bartizan.db"), &config, WhenAway::Fail)?;
     // Before the log is looked at: a server that works on the folder moves both on.
     let position = store.position(PartitionId(0)).map_err(|it| Failure::unusable(chain(&it)))?;
-    let events = files::Folder::new(config.data.join("events"));
     let is_copy = !matches!(config.log_place, LogPlace::Folder);
-    let damage = EmbeddedLog::check(&events, position, is_copy).map_err(|it| Failure::unusable(chain(&it)))?;
+    let events = config.data.join(if is_copy { "events-copy" } else { "events" });
+    let damage = if is_copy && !events.exists() {
+        Damage::default()
+    } else {
+        let events = files::Folder::new(events);
+        EmbeddedLog::check(&events, position, is_copy).map_err(|it| Failure::unusable(chain(&it)))?
+    };
     let mut alerts = 0_u64;
     let mut count = |_: &StoredAlert| {
         alerts += 1;

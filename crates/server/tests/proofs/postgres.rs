@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Write, stderr};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -36,7 +36,23 @@ impl Database {
         Self { folder: new_folder(), port, child: None }
     }
 
+    /// Starts it; what a killed one left behind may keep it from starting for a moment.
     fn start(&mut self) {
+        let began = Instant::now();
+        loop {
+            self.spawn();
+            let child = self.child.as_mut().expect("it was started");
+            while child.try_wait().expect("it is ours").is_none() {
+                if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+                    return;
+                }
+                assert!(began.elapsed() < PATIENCE, "the database does not start");
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log")).expect("it is ours");
         let child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/own-postgres"))
             .arg(self.folder.path().join("server"))
@@ -66,8 +82,12 @@ impl Drop for Database {
 #[track_caller]
 fn wait_for_health(server: &Server, status: u16) {
     let began = Instant::now();
-    while server.call("GET", "/health", "").status != status {
-        assert!(began.elapsed() < PATIENCE, "the health is not {status}");
+    loop {
+        let health = server.call("GET", "/health", "");
+        if health.status == status {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "the health is not {status}: {health:?}, {}", server.tail());
         thread::sleep(Duration::from_millis(20));
     }
 }

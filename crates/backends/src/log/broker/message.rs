@@ -6,7 +6,7 @@ use model::time::Timestamp;
 
 /// The format that this version writes; every earlier one stays readable.
 const MAGIC: &[u8; 4] = b"BZM1";
-const HEAD_BYTES: usize = 48;
+const HEAD_BYTES: usize = 56;
 const CRC_BYTES: usize = 4;
 /// As for the embedded log: the cost of packing decides.
 const PACK_LEVEL: i32 = -1;
@@ -19,6 +19,8 @@ pub const RAW_BYTES_MAX: usize = 256 << 20;
 pub struct Message {
     /// The tag of the log.
     pub tag: u64,
+    /// The number of the process among those that took the log over, one after another.
+    pub generation: u64,
     /// Who sent it: random, another for each start of a process.
     pub producer: u64,
     /// The number that its sender gave it; a message that comes again has the same.
@@ -41,7 +43,7 @@ impl Message {
         let body = zstd::bulk::compress(&self.records, PACK_LEVEL)?;
         let mut out = Vec::with_capacity(HEAD_BYTES + body.len() + CRC_BYTES);
         out.extend_from_slice(MAGIC);
-        for long in [self.tag, self.producer, self.number, self.appended.0.cast_unsigned()] {
+        for long in [self.tag, self.generation, self.producer, self.number, self.appended.0.cast_unsigned()] {
             out.extend_from_slice(&long.to_le_bytes());
         }
         out.extend_from_slice(&self.count.to_le_bytes());
@@ -61,14 +63,15 @@ impl Message {
             return None;
         }
         let long = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        let count = head[36..40].try_into().map_or(0, u32::from_le_bytes);
-        let raw_bytes = usize::try_from(long(40)).ok().filter(|it| *it <= RAW_BYTES_MAX)?;
+        let count = head[44..48].try_into().map_or(0, u32::from_le_bytes);
+        let raw_bytes = usize::try_from(long(48)).ok().filter(|it| *it <= RAW_BYTES_MAX)?;
         let records = zstd::bulk::decompress(&content[HEAD_BYTES..], raw_bytes).ok()?;
         (records.len() == raw_bytes).then_some(Self {
             tag: long(4),
-            producer: long(12),
-            number: long(20),
-            appended: Timestamp(long(28).cast_signed()),
+            generation: long(12),
+            producer: long(20),
+            number: long(28),
+            appended: Timestamp(long(36).cast_signed()),
             count,
             records,
         })
@@ -80,7 +83,15 @@ mod tests {
     use super::*;
 
     fn message(records: &[u8]) -> Message {
-        Message { tag: 1, producer: 2, number: 3, appended: Timestamp(-4), count: 5, records: records.to_vec() }
+        Message {
+            tag: 1,
+            generation: 6,
+            producer: 2,
+            number: 3,
+            appended: Timestamp(-4),
+            count: 5,
+            records: records.to_vec(),
+        }
     }
 
     #[test]

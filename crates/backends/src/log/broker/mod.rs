@@ -15,9 +15,9 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,23 +30,28 @@ use model::time::Timestamp;
 use self::message::Message;
 use super::embedded::files::Files;
 use super::embedded::{EmbeddedLog, Settings, locked};
-use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, Search};
+use super::{Block, Damage, Log, LogError, Page, ReadBlock, Record, RecordKind, Search};
 
 /// How many bits of a number are the place in the message.
 const PLACE_BITS: u32 = 20;
-/// Records are put into one message until it has this many bytes. The shortest record of which there may be many takes ten,
-/// so the places of a message are enough for them and for the marks at the front of a segment of the copy.
-const MESSAGE_BYTES: usize = 8 << 20;
+/// Records are put into one message until it has this many bytes: twice what is appended at once, so that what is appended
+/// together lies together unless one sender sent more.
+const MESSAGE_BYTES: usize = 16 << 20;
+/// And no more than this many records: the places of a message are enough for them and for the marks at the front of a
+/// segment of the copy.
+const MESSAGE_RECORDS: u32 = 1 << 19;
 /// The number of the message with which a process begins.
 const BEGIN: u64 = 1;
-/// The mark that says whose messages count, in every copy.
+/// The mark that says whose messages count: its generation and its sender. It is in every copy.
 const OWNER_MARK: &str = "log/owner";
-/// How long an append tries to reach the broker before it is given up.
-const SEND_PATIENCE: Duration = Duration::from_secs(10);
-/// How long it waits between two tries.
-const SEND_PAUSE: Duration = Duration::from_millis(100);
-/// How long a confirmed message may take to be in the copy.
-const LAND_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait between two tries to reach the broker, at first and at most.
+const SEND_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How long a confirmed message may take to be in the copy before it is sent again.
+const LAND_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an append is tried on after the log was closed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the first message may take to come.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a start that waits says so.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How often all marks are sent again: the broker forgets old messages, and a new copy must find the marks.
@@ -63,6 +68,20 @@ pub trait Stream: Send + Sync + 'static {
     ///
     /// What the broker or the connection says; the message may be there all the same.
     fn publish(&self, message: &[u8]) -> io::Result<()>;
+
+    /// Makes the row of messages if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the broker or the connection says.
+    fn make(&self) -> io::Result<()>;
+
+    /// Returns the offset of the last message; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the broker or the connection says; [`io::ErrorKind::NotFound`] when there is no such row.
+    fn last(&self) -> io::Result<Option<u64>>;
 
     /// Waits for messages from the offset `from` on, at most `patience`; they may be none. Where older ones are not kept any
     /// more, it begins with the first that is.
@@ -89,15 +108,31 @@ struct Shared {
     /// The messages that are waited for, by number, and where they landed.
     awaited: Mutex<BTreeMap<u64, Option<Sequence>>>,
     landed: Condvar,
+    /// Our generation once we have begun; 0 before.
+    generation: AtomicU64,
     /// Whether another process has begun after us.
     is_fenced: AtomicBool,
+    closed_at: Mutex<Option<Instant>>,
     damage: Mutex<Damage>,
     is_over: AtomicBool,
+    /// The offset behind the last message that was read.
+    read_to: AtomicU64,
 }
 
+#[derive(Default)]
 struct Sending {
+    /// The number of the last message; 0 before we have begun.
     number: u64,
     marks_at: Timestamp,
+}
+
+/// What is known of a log before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: it may be another's, and is made when there is none.
+    Nothing,
+    /// It has this tag, and everything before the position was read once.
+    Tag(u64, Position),
 }
 
 /// The number of the first record of the message at an offset.
@@ -118,100 +153,225 @@ fn random() -> u64 {
 }
 
 impl BrokerLog {
-    /// Opens the log, or begins one, and brings the copy in `files` up to date. While the broker does not answer, it waits.
+    /// Opens the log and brings the copy in `files` up to date. While the broker does not answer, it waits. Others may go on
+    /// appending; the first append, or [`Self::begin`], takes the log over.
     ///
     /// # Errors
     ///
-    /// [`LogError::Io`] when the stream holds something that is no log of ours, or the copy cannot be written.
+    /// [`LogError::Io`] when it is not the log that is known, has lost its end, is no log of ours, or the copy cannot be
+    /// written. Nothing was changed then but the copy.
     pub fn open(
         stream: Box<dyn Stream>,
         files: Arc<dyn Files>,
         settings: Settings,
+        known: Known,
         now: Timestamp,
     ) -> Result<Self, LogError> {
-        let producer = random();
-        let tag = tag_of(stream.as_ref(), producer, now)?;
-        let copy = open_copy(files, Settings { is_copy: true, ..settings }, tag)?;
+        let found = patiently(stream.as_ref(), || find(stream.as_ref(), known, now))?;
+        let copy = open_copy(files, Settings { is_copy: true, ..settings }, found.tag)?;
+        let copied = offset_behind(copy.end(PartitionId(0)));
+        if !patiently(stream.as_ref(), || reaches(stream.as_ref(), copied).map(Ok))? {
+            return Err(lost_its_end(stream.as_ref(), found.last, copied));
+        }
         let shared = Arc::new(Shared {
             copy,
             stream,
-            tag,
-            producer,
+            tag: found.tag,
+            producer: random(),
             awaited: Mutex::default(),
             landed: Condvar::new(),
+            generation: AtomicU64::new(0),
             is_fenced: AtomicBool::new(false),
+            closed_at: Mutex::default(),
             damage: Mutex::default(),
             is_over: AtomicBool::new(false),
+            read_to: AtomicU64::new(0),
         });
         let reading = shared.clone();
         let reader = thread::Builder::new().name("copy".into()).spawn(move || reader::run(&reading));
         let reader =
             reader.map_err(|source| LogError::Io { action: "start the reader of", file: "events".into(), source })?;
-        let log = Self { shared, sending: Mutex::new(Sending { number: BEGIN, marks_at: now }), reader: Some(reader) };
-        log.catch_up(now);
+        let sending = Mutex::new(Sending { number: 0, marks_at: now });
+        let log = Self { shared, sending, reader: Some(reader) };
+        log.catch_up(found.last);
         Ok(log)
     }
 
-    /// Says that we begin, and waits until that has landed: everything before it is in the copy then.
-    fn catch_up(&self, now: Timestamp) {
-        let mut block = Block::default();
-        block.push_mark(OWNER_MARK, &self.shared.producer.to_le_bytes());
-        let begin = self.message(BEGIN, now, block);
-        let began = Instant::now();
-        locked(&self.shared.awaited).insert(BEGIN, None);
-        let mut told = began;
-        let mut is_sent = false;
-        loop {
-            if !is_sent {
-                let sent = begin.encode().and_then(|it| self.shared.stream.publish(&it));
-                is_sent = sent.is_ok();
-            }
-            if self.shared.wait_landed(BEGIN, Instant::now() + SEND_PAUSE).is_some() {
-                return;
-            }
+    /// Waits until everything up to the message at `last` is in the copy.
+    fn catch_up(&self, last: Option<u64>) {
+        let Some(last) = last else { return };
+        let (began, mut told) = (Instant::now(), Instant::now());
+        while self.shared.read_to.load(Ordering::Acquire) <= last {
+            thread::sleep(Duration::from_millis(5));
             if TELL_EVERY <= told.elapsed() {
                 told = Instant::now();
-                let place = self.shared.stream.place();
-                let waited_s = began.elapsed().as_secs();
-                tracing::info!(%place, waited_s, end = self.end(PartitionId(0)).0, "Still reads what the broker has");
+                let (place, waited_s) = (self.shared.stream.place(), began.elapsed().as_secs());
+                let missing = (last + 1).saturating_sub(self.shared.read_to.load(Ordering::Acquire));
+                tracing::info!(%place, waited_s, missing, "Still reads what the broker has");
             }
         }
+    }
+
+    /// Takes the log over: from here on nothing counts that a process before us had on its way, and everything that counts is
+    /// in the copy.
+    fn take_over(&self, sending: &mut Sending, now: Timestamp) -> Result<(), LogError> {
+        let generation = reader::generation_of(&self.shared.copy) + 1;
+        self.shared.generation.store(generation, Ordering::Release);
+        let mut block = Block::default();
+        block.push_mark(OWNER_MARK, &reader::owner_mark(generation, self.shared.producer));
+        sending.number = BEGIN;
+        let sent = self.send(self.message(BEGIN, now, block));
+        if sent.is_err() {
+            *sending = Sending { number: 0, ..*sending };
+        }
+        sent.map(|_| ())
     }
 
     fn message(&self, number: u64, appended: Timestamp, block: Block) -> Message {
         let (tag, producer) = (self.shared.tag, self.shared.producer);
-        Message { tag, producer, number, appended, count: block.count, records: block.bytes }
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        Message { tag, generation, producer, number, appended, count: block.count, records: block.bytes }
     }
 
-    /// Sends one message and waits until it is confirmed and in the copy.
+    /// Sends one message and waits until it is confirmed and in the copy, for as long as it takes: who gave up would not know
+    /// whether it arrived.
     fn send(&self, message: Message) -> Result<Sequence, LogError> {
-        let failed = |source| LogError::Io { action: "append to", file: self.shared.stream.place(), source };
-        let fenced = || failed(io::Error::other("another process has taken the log over"));
-        if self.shared.is_fenced.load(Ordering::Acquire) {
-            return Err(fenced());
-        }
+        let shared = &self.shared;
+        let failed = |source| LogError::Io { action: "append to", file: shared.stream.place(), source };
         let bytes = message.encode().map_err(failed)?;
-        locked(&self.shared.awaited).insert(message.number, None);
-        let until = Instant::now() + SEND_PATIENCE;
-        let mut pause = SEND_PAUSE;
-        while let Err(error) = self.shared.stream.publish(&bytes) {
+        locked(&shared.awaited).insert(message.number, None);
+        let (mut pause, mut told) = (SEND_PAUSE.0, None::<Instant>);
+        loop {
+            let error = match shared.stream.publish(&bytes) {
+                Ok(()) => {
+                    if let Some(landed) = shared.wait_landed(message.number, Instant::now() + LAND_PATIENCE) {
+                        return Ok(landed);
+                    }
+                    io::Error::new(io::ErrorKind::TimedOut, "the broker has the message, and does not hand it back")
+                }
+                Err(error) => error,
+            };
             // It may have arrived; the same number again does no harm.
-            if let Some(landed) = self.shared.wait_landed(message.number, (Instant::now() + pause).min(until)) {
+            if let Some(landed) = shared.wait_landed(message.number, Instant::now() + pause) {
                 return Ok(landed);
             }
-            if until <= Instant::now() {
-                locked(&self.shared.awaited).remove(&message.number);
+            if shared.is_fenced.load(Ordering::Acquire) {
+                return Err(failed(io::Error::other("another process has taken the log over")));
+            }
+            if locked(&shared.closed_at).is_some_and(|it| CLOSE_PATIENCE <= it.elapsed()) {
                 return Err(failed(error));
             }
-            pause *= 2;
-        }
-        self.shared.wait_landed(message.number, Instant::now() + LAND_PATIENCE).ok_or_else(|| {
-            locked(&self.shared.awaited).remove(&message.number);
-            if self.shared.is_fenced.load(Ordering::Acquire) {
-                return fenced();
+            if told.is_none_or(|it| TELL_EVERY <= it.elapsed()) {
+                told = Some(Instant::now());
+                tracing::warn!(place = %shared.stream.place(), reason = %error, "The log cannot be written on the broker; it is tried again");
             }
-            failed(io::Error::new(io::ErrorKind::TimedOut, "the broker has the message, and does not hand it back"))
-        })
+            pause = (pause * 2).min(SEND_PAUSE.1);
+        }
+    }
+
+    /// The marks that the broker may forget with its oldest messages, but for those that are in the block already.
+    fn old_marks(&self, block: &Block) -> Vec<(String, Vec<u8>)> {
+        let read = ReadBlock::new(Sequence(0), block.count, Arc::from(block.bytes.as_slice()));
+        let marks = read.records(Position::START).filter(|it| it.kind == RecordKind::Mark);
+        let keys: BTreeSet<Vec<u8>> =
+            marks.map(|it| it.bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()).collect();
+        let mut marks = self.marks("");
+        marks.retain(|(key, _)| !keys.contains(key.as_bytes()));
+        marks
+    }
+}
+
+/// What was found on the broker.
+struct Found {
+    tag: u64,
+    last: Option<u64>,
+}
+
+/// Looks at what the broker has; `Ok(Err)` is what no patience mends.
+fn find(stream: &dyn Stream, known: Known, now: Timestamp) -> io::Result<Result<Found, LogError>> {
+    if known == Known::Nothing {
+        stream.make()?;
+    }
+    let looked = stream.last();
+    let invalid = |text: &str| {
+        let source = io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
+        Ok(Err(LogError::Io { action: "use", file: stream.place(), source }))
+    };
+    if looked.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::NotFound) {
+        return invalid(
+            "it is not there, and the store has read a log: set `log.url` back, or begin with a new data folder and store",
+        );
+    }
+    let mut last = looked?;
+    if last.is_none() && known == Known::Nothing {
+        let begin = Message {
+            tag: random(),
+            generation: 0,
+            producer: random(),
+            number: 0,
+            appended: now,
+            count: 0,
+            records: Vec::new(),
+        };
+        stream.publish(&begin.encode()?)?;
+        last = stream.last()?;
+    }
+    let first = match stream.read(0, FIRST_PATIENCE)?.into_iter().next() {
+        Some((_, first)) => Message::decode(&first),
+        None if last.is_none() => return Ok(Err(lost_its_end(stream, last, 0))),
+        None => return Err(io::Error::new(io::ErrorKind::TimedOut, "the broker hands nothing out")),
+    };
+    let Some(first) = first else { return invalid("its messages are of somebody else") };
+    if let Known::Tag(tag, position) = known {
+        if first.tag != tag {
+            return invalid(
+                "it is not the log that the store has read: set `log.url` back, or begin with a new data folder and store",
+            );
+        }
+        let read = offset_behind(position);
+        if !reaches(stream, read)? {
+            return Ok(Err(lost_its_end(stream, last, read)));
+        }
+    }
+    Ok(Ok(Found { tag: first.tag, last }))
+}
+
+/// Whether the broker has as many messages, or has had them and removed the oldest.
+fn reaches(stream: &dyn Stream, messages: u64) -> io::Result<bool> {
+    let Some(last) = messages.checked_sub(1) else { return Ok(true) };
+    for _ in 0..3 {
+        if !stream.read(last, FIRST_PATIENCE)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The broker has less than was read from it: it was restored, or made again, or lost its power.
+fn lost_its_end(stream: &dyn Stream, last: Option<u64>, read: u64) -> LogError {
+    let text = format!(
+        "it has lost its end: {} messages were read from it, and it has {}. What was acknowledged in between is gone, and its \
+         numbers would be given again: choose another `prefix` in `log.url`, and begin with a new data folder and store",
+        read,
+        last.map_or(0, |it| it + 1)
+    );
+    LogError::Io { action: "use", file: stream.place(), source: io::Error::new(io::ErrorKind::InvalidData, text) }
+}
+
+/// Tries until the broker answers.
+fn patiently<T>(stream: &dyn Stream, ask: impl Fn() -> io::Result<Result<T, LogError>>) -> Result<T, LogError> {
+    let mut told: Option<Instant> = None;
+    loop {
+        match ask() {
+            Ok(found) => return found,
+            Err(error) => {
+                if told.is_none_or(|it| TELL_EVERY <= it.elapsed()) {
+                    told = Some(Instant::now());
+                    tracing::warn!(place = %stream.place(), reason = %error, "The broker of the log cannot be used; it is tried again");
+                }
+                thread::sleep(SEND_PAUSE.0 * 5);
+            }
+        }
     }
 }
 
@@ -234,51 +394,16 @@ impl Shared {
 
     /// Says where a message of ours landed, if somebody waits for it.
     fn land(&self, message: &Message, first: Sequence) {
-        if message.producer != self.producer {
-            // One that began before us is what we go on from.
-            let has_begun = !locked(&self.awaited).contains_key(&BEGIN);
-            if message.number == BEGIN && has_begun {
-                self.is_fenced.store(true, Ordering::Release);
+        let ours = self.generation.load(Ordering::Acquire);
+        if message.producer == self.producer {
+            if let Some(place) = locked(&self.awaited).get_mut(&message.number) {
+                *place = Some(first);
                 self.landed.notify_all();
-                tracing::error!(place = %self.stream.place(), "Another process has taken the log over; nothing is accepted here any more");
             }
-            return;
-        }
-        if let Some(place) = locked(&self.awaited).get_mut(&message.number) {
-            *place = Some(first);
+        } else if 0 < ours && ours <= message.generation {
+            self.is_fenced.store(true, Ordering::Release);
             self.landed.notify_all();
-        }
-    }
-}
-
-/// Finds the tag of the log: that of the first message that is kept, after one was sent if there is none.
-fn tag_of(stream: &dyn Stream, producer: u64, now: Timestamp) -> Result<u64, LogError> {
-    let begin = Message { tag: random(), producer, number: 0, appended: now, count: 0, records: Vec::new() };
-    let mut is_sent = false;
-    let mut told: Option<Instant> = None;
-    loop {
-        let tried = stream.read(0, Duration::from_secs(1)).and_then(|found| match found.first() {
-            Some((_, first)) => Ok(Some(Message::decode(first))),
-            None if is_sent => Ok(None),
-            None => stream.publish(&begin.encode()?).map(|()| {
-                is_sent = true;
-                None
-            }),
-        });
-        match tried {
-            Ok(Some(Some(first))) => return Ok(first.tag),
-            Ok(Some(None)) => {
-                let source = io::Error::new(io::ErrorKind::InvalidData, "its messages are of somebody else");
-                return Err(LogError::Io { action: "use", file: stream.place(), source });
-            }
-            Ok(None) => {}
-            Err(error) => {
-                if told.is_none_or(|it| TELL_EVERY <= it.elapsed()) {
-                    told = Some(Instant::now());
-                    tracing::warn!(place = %stream.place(), reason = %error, "The broker of the log cannot be used; it is tried again");
-                }
-                thread::sleep(SEND_PAUSE * 5);
-            }
+            tracing::error!(place = %self.stream.place(), "Another process has taken the log over; nothing is accepted here any more");
         }
     }
 }
@@ -302,7 +427,7 @@ fn open_copy(files: Arc<dyn Files>, settings: Settings, tag: u64) -> Result<Embe
 
 /// Splits records into parts for a message each.
 fn parts_of(block: &Block) -> Vec<Block> {
-    if block.len() < MESSAGE_BYTES {
+    if block.len() < MESSAGE_BYTES && block.count < MESSAGE_RECORDS {
         return vec![block.clone()];
     }
     let (mut parts, mut part, mut rest) = (Vec::new(), Block::default(), block.bytes.as_slice());
@@ -313,7 +438,7 @@ fn parts_of(block: &Block) -> Vec<Block> {
         part.bytes.extend_from_slice(&rest[..end]);
         part.count += 1;
         rest = &rest[end..];
-        if MESSAGE_BYTES <= part.bytes.len() {
+        if MESSAGE_BYTES <= part.bytes.len() || MESSAGE_RECORDS <= part.count {
             parts.push(std::mem::take(&mut part));
         }
     }
@@ -335,9 +460,16 @@ impl Log for BrokerLog {
             return Ok(Sequence(self.end(partition).0));
         }
         let mut sending = locked(&self.sending);
-        if MARKS_EVERY <= now.since(sending.marks_at) {
-            sending.marks_at = now;
-            self.marks("").iter().for_each(|(key, value)| block.push_mark(key, value));
+        if self.shared.is_fenced.load(Ordering::Acquire) {
+            let source = io::Error::other("another process has taken the log over");
+            return Err(LogError::Io { action: "append to", file: self.shared.stream.place(), source });
+        }
+        if sending.number == 0 {
+            self.take_over(&mut sending, now)?;
+        }
+        let has_old_marks = MARKS_EVERY <= now.since(sending.marks_at);
+        if has_old_marks {
+            self.old_marks(block).iter().for_each(|(key, value)| block.push_mark(key, value));
         }
         let mut first = None;
         for part in parts_of(block) {
@@ -345,7 +477,23 @@ impl Log for BrokerLog {
             let landed = self.send(self.message(sending.number, now, part))?;
             first.get_or_insert(landed);
         }
+        if has_old_marks {
+            sending.marks_at = now;
+        }
         Ok(first.unwrap_or_default())
+    }
+
+    fn begin(&self, now: Timestamp) -> Result<(), LogError> {
+        let mut sending = locked(&self.sending);
+        if sending.number == 0 { self.take_over(&mut sending, now) } else { Ok(()) }
+    }
+
+    fn is_taken_over(&self) -> bool {
+        self.shared.is_fenced.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        locked(&self.shared.closed_at).get_or_insert_with(Instant::now);
     }
 
     fn end(&self, partition: PartitionId) -> Position {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use outbound::amqp::broker::Broker;
+use outbound::amqp::broker::{AmqpError, Broker};
 use outbound::amqp::stream::{StreamReader, StreamSettings, StreamWriter};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -67,6 +67,17 @@ impl Stream for RabbitStream {
             }
         };
         self.runtime.block_on(publish)
+    }
+
+    fn make(&self) -> io::Result<()> {
+        self.runtime.block_on(self.broker.make_stream("log", &self.settings)).map_err(io::Error::other)
+    }
+
+    fn last(&self) -> io::Result<Option<u64>> {
+        self.runtime.block_on(self.broker.last_offset("log", &self.settings)).map_err(|it| match it {
+            AmqpError::NoQueue => io::ErrorKind::NotFound.into(),
+            other => io::Error::other(other),
+        })
     }
 
     fn read(&self, from: u64, patience: Duration) -> io::Result<Vec<(u64, Vec<u8>)>> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use model::place::{PartitionId, Sequence};
 
 use super::message::Message;
-use super::{BEGIN, OWNER_MARK, Shared, TELL_EVERY, first_at, locked, offset_behind};
+use super::{OWNER_MARK, Shared, TELL_EVERY, first_at, locked, offset_behind};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Block, Log};
 
@@ -15,41 +15,49 @@ use crate::log::{Block, Log};
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long to wait before a broker that failed is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How many messages before the end of the copy are read again at a start, to know what was sent twice: a sender tries for ten
-/// seconds.
+/// How many messages before the end of the copy are read again at a start, to know what was sent twice.
 const BEHIND: u64 = 2_000;
-/// Whose messages count: those of the last process that began. What one before it had on its way arrives too late; it was
-/// never acknowledged, and may have been sent again by whoever sent it.
+
+/// Whose messages count: those of the process that took the log over last. What one before it had on its way arrives too
+/// late; it was never acknowledged, and may have been sent again by whoever sent it.
+#[derive(Default)]
 struct Owner {
-    /// `None` in a copy that begins in the middle, until a message tells.
-    producer: Option<u64>,
+    /// 0 in a copy that begins in the middle, until a message tells.
+    generation: u64,
+    producer: u64,
     /// Its newest number.
     newest: u64,
 }
 
+/// The generation that a copy knows of.
+pub(super) fn generation_of(copy: &EmbeddedLog) -> u64 {
+    Owner::of(copy).generation
+}
+
+/// What the mark of an owner says.
+pub(super) fn owner_mark(generation: u64, producer: u64) -> [u8; 16] {
+    (u128::from(generation) << 64 | u128::from(producer)).to_be_bytes()
+}
+
 impl Owner {
-    /// The one that a copy knows of.
     fn of(copy: &EmbeddedLog) -> Self {
-        let value = copy.mark(OWNER_MARK).and_then(|it| it.try_into().ok());
-        Self { producer: value.map(u64::from_le_bytes), newest: 0 }
+        let both = copy.mark(OWNER_MARK).and_then(|it| it.try_into().ok()).map_or(0, u128::from_be_bytes);
+        Self { generation: (both >> 64) as u64, producer: both as u64, newest: 0 }
     }
 
-    /// Whether a message counts that is not in the copy yet.
+    /// Whether a message counts that is not in the copy yet. Of two that took the log over at once, the first did.
     fn takes(&mut self, message: &Message) -> bool {
-        let is_other = self.producer != Some(message.producer);
-        if is_other && self.producer.is_some() && message.number != BEGIN {
-            return false;
+        let is_same = self.generation == message.generation && self.producer == message.producer;
+        let counts = if is_same { self.newest < message.number } else { self.generation < message.generation };
+        if counts {
+            *self = Self { generation: message.generation, producer: message.producer, newest: message.number };
         }
-        if !is_other && message.number <= self.newest {
-            return false;
-        }
-        *self = Self { producer: Some(message.producer), newest: message.number };
-        true
+        counts
     }
 
     /// Takes note of a message that is in the copy.
     fn recall(&mut self, message: &Message) {
-        if self.producer == Some(message.producer) {
+        if self.generation == message.generation && self.producer == message.producer {
             self.newest = self.newest.max(message.number);
         }
     }
@@ -87,6 +95,7 @@ pub(super) fn run(shared: &Shared) {
             }
             next = offset + 1;
             take(shared, &mut owner, offset, &bytes, known);
+            shared.read_to.store(next, Ordering::Release);
         }
     }
 }

@@ -46,7 +46,7 @@ fn name_of(folder: &TempDir) -> String {
 fn open_copy_in(address: &str, name: &str, folder: &std::path::Path) -> BrokerLog {
     let settings = Settings { segment_bytes: 64 << 10, ..Settings::default() };
     let files = Arc::new(Folder::new(folder.to_owned()));
-    BrokerLog::open(Box::new(stream(address, name)), files, settings, Timestamp(1)).unwrap()
+    BrokerLog::open(Box::new(stream(address, name)), files, settings, Known::Nothing, Timestamp(1)).unwrap()
 }
 
 fn block(numbers: std::ops::Range<u64>) -> Block {
@@ -168,6 +168,51 @@ fn who_begins_later_takes_the_log_over() {
     for folder in [&folder, &other, &fresh] {
         assert_eq!(times(&open_copy_in(&address, &name, folder.path())), [0, 1, 2]);
     }
+}
+
+#[test]
+fn a_log_that_is_not_the_known_one_is_not_touched() {
+    let Some(address) = address("a log that is not the known one") else { return };
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let name = name_of(&folder);
+    let log = open_copy_in(&address, &name, folder.path());
+    log.append(PARTITION, &mut block(0..3), Timestamp(1)).unwrap();
+    let check = |known, expected: &str| {
+        let files = Arc::new(Folder::new(other.path().to_owned()));
+        let opened =
+            BrokerLog::open(Box::new(stream(&address, &name)), files, Settings::default(), known, Timestamp(1));
+        let refused = opened.err().map(|it| std::error::Error::source(&it).unwrap().to_string()).unwrap();
+        assert!(refused.contains(expected), "{refused}");
+    };
+    check(Known::Tag(log.tag() ^ 1, Position::START), "not the log that the store has read");
+    check(Known::Tag(log.tag(), Position(first_at(1000).0)), "lost its end");
+    // Who was there works on.
+    log.append(PARTITION, &mut block(3..4), Timestamp(1)).unwrap();
+    assert_eq!(times(&log), [0, 1, 2, 3]);
+    // Who only looks takes nothing over.
+    let looking = open_copy_in(&address, &name, other.path());
+    assert_eq!(times(&looking), [0, 1, 2, 3]);
+    log.append(PARTITION, &mut block(4..5), Timestamp(1)).unwrap();
+    assert!(!log.is_taken_over());
+}
+
+#[test]
+fn old_marks_are_sent_again_and_do_not_hide_new_ones() {
+    let Some(address) = address("marks that are sent again") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_copy_in(&address, &name_of(&folder), folder.path());
+    let append = |marks: &[(&str, &[u8])], at: i64| {
+        let mut block = Block::default();
+        marks.iter().for_each(|(key, value)| block.push_mark(key, value));
+        log.append(PARTITION, &mut block, Timestamp(at)).unwrap();
+    };
+    append(&[("file/a", b"1"), ("file/b", b"1")], 1);
+    let end = log.end(PARTITION);
+    append(&[("file/a", b"2")], 2 * 3600 * 1_000_000_000);
+    let sent = log.read(PARTITION, end).unwrap();
+    let marks: Vec<&[u8]> = sent.records(end).map(|it| it.bytes).filter(|it| it.starts_with(b"file")).collect();
+    assert_eq!(marks, [&b"file/a\x002"[..], b"file/b\x001"]);
+    assert_eq!(log.mark("file/a").as_deref(), Some(&b"2"[..]));
 }
 
 #[test]

@@ -135,6 +135,10 @@ impl EmbeddedLog {
         };
         // The rest of the reserved room is given back.
         let _ = active.file.set_len(bytes);
+        // Whoever finds the index trusts the segment; without one it is walked over.
+        if self.settings.is_copy && active.file.sync().is_err() {
+            return;
+        }
         if active.index.groups.len() < GROUPS_INLINE_MAX {
             write_index(self.files.as_ref(), active.first, &active.index.encode(active.appended));
             return;

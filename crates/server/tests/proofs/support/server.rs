@@ -181,6 +181,11 @@ impl Drop for Server {
 }
 
 impl Server {
+    /// The end of what it said on stderr.
+    pub(crate) fn tail(&self) -> String {
+        self.start.tail()
+    }
+
     /// Ends it as a power switch would: it gets no chance to do anything.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the child is ours");
