@@ -65,9 +65,10 @@ impl Channel for RabbitMq {
             };
             match self.publisher.publish(&publication).await {
                 Ok(()) => Ok(Sent("confirmed".to_owned())),
-                // Queues are made and bound while we run.
-                Err(error @ (PublishError::Amqp(_) | PublishError::Returned(_) | PublishError::Refused)) => {
-                    Err(Failure::passing(error.to_string()))
+                Err(error @ PublishError::Amqp(_)) => Err(Failure::passing(error.to_string())),
+                // Queues are made, bound and emptied while we run; those of other keys take their messages meanwhile.
+                Err(error @ (PublishError::Returned(_) | PublishError::Refused)) => {
+                    Err(Failure::of_this_one(error.to_string()))
                 }
             }
         })

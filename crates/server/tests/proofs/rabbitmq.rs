@@ -272,6 +272,44 @@ fn alerts_and_decisions_reach_every_queue_of_a_fanout() {
 }
 
 #[test]
+fn messages_that_no_queue_takes_keep_none_back_that_one_takes() {
+    let Some(broker) = Broker::find() else { return };
+    let folder = new_folder();
+    let (exchange, queue) = ("some-are-bound", "of-decisions");
+    broker.ask(
+        "declare",
+        &json!({
+            "exchanges": [{"name": exchange, "kind": "direct"}],
+            "queues": [{"name": queue, "bind": [[exchange, "decision"]]}],
+        }),
+    );
+    let text = format!(
+        "[notify.some]\ntype = \"rabbitmq\"\nurl = \"{}\"\nexchange = \"{exchange}\"\ndecisions = true\n",
+        broker.address
+    );
+    let start = start(folder.path(), &text);
+    let server = start.must();
+    for number in 0..20 {
+        let attack = format!("[{}]", vec![log(401, &format!("203.0.113.{number}")); 5].join(","));
+        assert_eq!(server.call("POST", "/v1/events", &attack).status, 202);
+    }
+    wait(&start, "twenty returned messages", || {
+        let metrics = String::from_utf8(server.call("GET", "/metrics", "").body).unwrap();
+        let failed = metrics.lines().find_map(|it| {
+            it.strip_prefix("bartizan_notify_failed_attempts_total{destination=\"some\"} ")?.parse::<u64>().ok()
+        });
+        (20 <= failed?).then_some(())
+    });
+    let data = start.data.to_str().unwrap();
+    let began = Instant::now();
+    run(&["decisions", "add", "--data", data, "--ip", "203.0.113.99", "--reason", "by hand"]);
+    let told = broker.ask("take", &json!({"queue": queue, "count": 1}));
+    assert_eq!(told[0]["key"], "decision", "{told}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    server.stop();
+}
+
+#[test]
 fn whatever_is_cut_every_message_is_one_event() {
     let Some(broker) = Broker::find() else { return };
     let folder = new_folder();
