@@ -525,7 +525,8 @@ impl Admitter {
         for proposal in proposals {
             let until = now.plus(proposal.lasts);
             let key = (proposal.target.clone(), proposal.measure);
-            let is_covered = proposal.origin.is_automatic() && in_batch.get(&key).is_some_and(|it| until <= *it);
+            // What a person says is done as it is said; machines and lists repeat themselves.
+            let is_covered = proposal.origin != Origin::Manual && in_batch.get(&key).is_some_and(|it| until <= *it);
             let verdict = if is_covered {
                 Verdict::Covered(DecisionId::default())
             } else {
