@@ -54,7 +54,7 @@ impl Channel for RabbitMq {
     fn send<'a>(&'a self, message: &'a Message) -> Sending<'a> {
         Box::pin(async move {
             let body = if self.is_ocsf { ocsf::finding(message) } else { form::message(message) }.to_string();
-            let (id, kind) = (message.id.to_string(), format!("alert.{}", message.kind.as_str()));
+            let (id, kind) = (message.id.to_string(), form::kind(message.kind));
             let seconds = message.created_at.nanos().div_euclid(1_000_000_000);
             let publication = Publication {
                 key: self.key_of(message),

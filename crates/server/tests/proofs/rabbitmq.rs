@@ -267,6 +267,20 @@ fn alerts_and_decisions_reach_every_queue_of_a_fanout() {
         })
         .collect();
     assert!(kinds.contains(&"bruteforce".to_owned()) && kinds.contains(&"decision".to_owned()), "{kinds:?}");
+    // Whoever reads can act on a range, and hears of its end.
+    run(&["decisions", "add", "--data", data, "--range", "203.0.113.0/24", "--for", "1h", "--reason", "by hand"]);
+    run(&["decisions", "remove", "--data", data, "--range", "203.0.113.0/24", "--reason", "a mistake"]);
+    for queue in queues {
+        let told = broker.ask("take", &json!({"queue": queue, "count": 2}));
+        let read = |it: usize| serde_json::from_str::<Value>(told[it]["body"].as_str().unwrap()).unwrap();
+        let [first, last] = [0, 1].map(read);
+        assert_eq!((&first["type"], &last["type"]), (&"alert.raised".into(), &"decision.ended".into()), "{told}");
+        assert_eq!(told[1]["type"], "decision.ended");
+        let [first, last] = [first, last].map(|it| it["data"]["decision"].clone());
+        assert_eq!((&first["value"], &first["scope"]), (&"203.0.113.0/24".into(), &"range".into()));
+        let left = first["ttl_s"].as_u64().unwrap();
+        assert!(3500 < left && left <= 3600 && last["ttl_s"] == 0 && first["id"] == last["id"], "{first} {last}");
+    }
     server.stop();
     assert_eq!(queues.map(|it| left(&broker, it)), [0, 0]);
 }
