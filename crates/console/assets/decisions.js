@@ -14,9 +14,13 @@ const ORDER = Object.keys(STATES);
 
 let shown = '';
 
-/** Shows a page of `/v1/decisions` and what `/v1/decisions/switches` says; `now` is the time of the server. */
-export function showDecisions(page, switches, now) {
-  const items = (page.items ?? []).filter((it) => Object.hasOwn(STATES, it.state));
+/**
+ * Shows pages of `/v1/decisions`, which may overlap, and what `/v1/decisions/switches` says; `now` is the time of the server.
+ * What is held is read by itself: it waits for a person, however many newer ones there are.
+ */
+export function showDecisions(pages, switches, now) {
+  const all = new Map(pages.flatMap((it) => it.items ?? []).map((it) => [it.id, it]));
+  const items = [...all.values()].filter((it) => Object.hasOwn(STATES, it.state));
   setText(byId('decisions-mode'), modeOf(switches));
   byId('decisions-block').hidden = items.length === 0 && switches.paused === null;
   const state = JSON.stringify(items.map((it) => [it.id, it.state, it.expires_at]));
@@ -24,7 +28,7 @@ export function showDecisions(page, switches, now) {
   shown = state;
   const sorted = [...items].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || b.id - a.id);
   byId('decisions').replaceChildren(...sorted.map((it) => row(it, now)));
-  const more = (page.next ?? null) === null ? '' : ' There are more: bartizan decisions list';
+  const more = pages.every((it) => (it.next ?? null) === null) ? '' : ' There are more: bartizan decisions list';
   setText(byId('decisions-note'), `${plural(items.length, 'decision')} shown.${more}`);
 }
 

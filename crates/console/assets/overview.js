@@ -30,20 +30,21 @@ byId('retry').addEventListener('click', tryNow);
 document.addEventListener('visibilitychange', () => { if (document.hidden) forgetReadings(); });
 
 async function refresh() {
-  const [health, alerts, ledger, decisions, switches] = await Promise.allSettled([
+  const [health, alerts, ledger, decisions, held, switches] = await Promise.allSettled([
     read('/health', [503]), read(`/v1/alerts?limit=${ALERTS_MAX}`), read('/v1/ledger'),
-    read(`/v1/decisions?limit=${DECISIONS_MAX}`), read('/v1/decisions/switches'),
+    read(`/v1/decisions?limit=${DECISIONS_MAX}`), read(`/v1/decisions?state=held&limit=${DECISIONS_MAX}`),
+    read('/v1/decisions/switches'),
   ]);
   const state = health.value ? { ...health.value.body, http_status: health.value.status } : null;
   if (state && judgeHealth(state)) showStatus(judgeHealth(state));
-  for (const part of [health, alerts, ledger, decisions, switches]) {
+  for (const part of [health, alerts, ledger, decisions, held, switches]) {
     if (part.status === 'rejected') throw part.reason;
   }
   serverNow = ledger.value.now;
   const items = alerts.value.body.items ?? [];
   await countHour(items, (alerts.value.body.next ?? null) !== null);
   showAll(state, items, ledger.value.body);
-  showDecisions(decisions.value.body, switches.value.body, serverNow);
+  showDecisions([held.value.body, decisions.value.body], switches.value.body, serverNow);
 }
 
 function showAll(health, items, ledger) {

@@ -79,6 +79,10 @@ pub struct Forward {
     pub published: u64,
     /// How many of them no queue took.
     pub unrouted: u64,
+    /// How many records of the log retention removed before they were read.
+    pub lost: u64,
+    /// How many records of the log are still to be read.
+    pub behind: u64,
     /// Whether it does not go on.
     pub is_in_trouble: bool,
 }

@@ -49,6 +49,14 @@ pub struct Cursor {
     pub at: Timestamp,
 }
 
+impl Cursor {
+    /// Whether it may have been given before `now`; [`OVERLAP`] is left to clocks that differ.
+    #[must_use]
+    pub fn is_of_past(&self, now: Timestamp) -> bool {
+        self.at.minus(OVERLAP) <= now
+    }
+}
+
 /// What somebody has to be told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
@@ -84,6 +92,8 @@ pub struct DecisionSet {
     ends: BTreeMap<(Timestamp, DecisionId), Arc<Entry>>,
     /// What is over, by when it became so.
     gone: VecDeque<(Timestamp, Arc<Entry>)>,
+    /// The same by the number of its last change: what somebody ended is found whatever the clock did meanwhile.
+    gone_by_change: BTreeMap<u64, Arc<Entry>>,
     /// Before this time what is over may be forgotten.
     gone_from: Timestamp,
     labels: HashSet<Arc<str>>,
@@ -135,10 +145,11 @@ impl DecisionSet {
             }
         }
         let oldest = now.minus(GONE_KEPT);
-        while let Some((at, _)) = self.gone.front()
+        while let Some((at, entry)) = self.gone.front()
             && (*at < oldest || GONE_MAX < self.gone.len())
         {
             self.gone_from = self.gone_from.max(*at);
+            self.gone_by_change.remove(&entry.changed);
             self.gone.pop_front();
         }
         if 2 * self.by_id.len() + self.gone.len() + 1000 < self.labels.len() {
@@ -202,7 +213,8 @@ impl DecisionSet {
         self.changed
     }
 
-    /// What has changed behind `cursor`; everything for `None` and for one that is too old.
+    /// What has changed behind `cursor`; everything for `None`, for one that is too old, and for one of more than [`OVERLAP`]
+    /// after `now`: then the clock was set back, and what expired since cannot be told by its time.
     ///
     /// What was removed is told again for [`OVERLAP`], and what is in force is told again once something shorter about the
     /// same target and measure ended: some enforcers keep only the first and let it end (a kernel's set with time limits).
@@ -215,10 +227,12 @@ impl DecisionSet {
     #[must_use]
     pub fn since_for(&self, cursor: Option<Cursor>, now: Timestamp, view: View<'_>) -> Changes {
         let next = Cursor { changed: self.changed, at: now };
-        let cursor =
-            cursor.filter(|it| self.gone_from < it.at.minus(OVERLAP) || self.gone_from == Timestamp::default());
+        let is_kept = |it: &Cursor| self.gone_from < it.at.minus(OVERLAP) || self.gone_from == Timestamp::default();
+        let cursor = cursor.filter(|it| it.is_of_past(now) && is_kept(it));
         let told = cursor.unwrap_or(Cursor { changed: 0, at: Timestamp::MIN });
-        let at = cursor.map_or(Timestamp::MIN, |it| it.at.minus(OVERLAP));
+        let at = told.at.minus(OVERLAP);
+        // Two clocks that are not quite the same: rather twice than never.
+        let told = if now < told.at { Cursor { at, ..told } } else { told };
         let is_news =
             |it: &&Arc<Entry>| (view.takes)(it) && (!view.is_exact || told.changed < it.changed || told.at < it.until);
         let (mut added, mut removed) = (ByTarget::new(), ByTarget::new());
@@ -229,7 +243,8 @@ impl DecisionSet {
         }
         let first = self.gone.partition_point(|it| it.0 <= at);
         let expired = self.ends.range(..=(now, DecisionId(u64::MAX))).map(|it| it.1);
-        let gone = self.gone.range(first..).map(|it| &it.1).chain(expired.filter(|it| at < it.until));
+        let ended = self.gone_by_change.range(told.changed.saturating_add(1)..).map(|it| it.1);
+        let gone = self.gone.range(first..).map(|it| &it.1).chain(ended).chain(expired.filter(|it| at < it.until));
         for entry in gone.filter(is_news) {
             match self.last_of(entry, now, view) {
                 Some(last) => added.insert((&last.target, last.measure), last),
@@ -292,6 +307,7 @@ impl DecisionSet {
 
     fn remember_gone(&mut self, at: Timestamp, entry: Arc<Entry>) {
         let place = self.gone.partition_point(|it| it.0 <= at);
+        self.gone_by_change.insert(entry.changed, entry.clone());
         self.gone.insert(place, (at, entry));
     }
 }

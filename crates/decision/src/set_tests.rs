@@ -114,6 +114,31 @@ fn who_asks_after_a_long_time_gets_everything() {
 }
 
 #[test]
+fn who_asks_after_the_clock_was_set_back_misses_no_end() {
+    let all = [ban(1, "203.0.113.7", 8000), ban(2, "203.0.113.8", 8000), ban(3, "203.0.113.9", 70)];
+    let exact = View { is_exact: true, takes: &|_| true };
+    for (at, expected) in [(5000, vec![1, 3]), (62, vec![1, 3]), (61, vec![1, 3])] {
+        let mut set = set(&all);
+        let told = Cursor { changed: 3, at: after(at) };
+        // The clock says 60 again. One is ended, one expires.
+        set.apply(&ended(&all[0], 60, 4), after(60));
+        for seconds in [71, 75, 100] {
+            let now = after(seconds);
+            let changes = set.since_for(Some(told), now, exact);
+            assert_eq!(ids(&changes.removed), expected, "told at {at}, asked at {seconds}");
+            assert_eq!(changes.next, Cursor { changed: 4, at: now });
+            set.expire(now);
+        }
+    }
+    // Everything is told to whom the time says nothing, and only then.
+    let set = set(&all[..2]);
+    for (at, expected) in [(5000, vec![1, 2]), (63, vec![1, 2]), (62, vec![]), (60, vec![])] {
+        let told = Cursor { changed: 2, at: after(at) };
+        assert_eq!(ids(&set.since_for(Some(told), after(60), exact).added), expected, "{at}");
+    }
+}
+
+#[test]
 fn what_enforcers_hold_after_any_changes_is_what_is_in_force() {
     // A bouncer that follows `since` from the beginning, through admissions, ends and expiries in a fixed disorder.
     let mut set = DecisionSet::default();

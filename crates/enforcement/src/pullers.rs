@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backends::store::decisions::Puller;
 use backends::store::{Store, StoreError};
-use decision::set::{Cursor, GONE_KEPT};
+use decision::set::{Cursor, GONE_KEPT, OVERLAP};
 use hashbrown::HashMap;
 use model::time::Timestamp;
 
@@ -147,9 +147,8 @@ impl Pullers {
         let states = self.lock();
         let state = states.get(identity)?;
         let cursor = if state.port == Some(port) { state.cursor } else { state.before }?;
-        // A clock that was set back must not hide what expires meanwhile; after too long everything is told.
-        let is_known = now.since(cursor.at) < GONE_KEPT;
-        is_known.then_some(Cursor { at: cursor.at.min(now), ..cursor })
+        // A clock that was set back must not hide what expires meanwhile: everything is told then, as after too long.
+        (cursor.is_of_past(now) && now.since(cursor.at) < GONE_KEPT).then_some(cursor)
     }
 
     /// Notes a pull whose answer went out.
@@ -166,7 +165,8 @@ impl Pullers {
         state.before = state.cursor;
         state.cursor = Some(pull.told);
         state.port = Some(pull.port);
-        state.row.last_at = state.row.last_at.max(at);
+        // Answers may cross; a time that is far ahead is of a clock that was set back, and would hide a silence.
+        state.row.last_at = if pull.told.at.plus(OVERLAP) < state.row.last_at { at } else { state.row.last_at.max(at) };
         state.row.changed = pull.told.changed;
         state.row.pulls += 1;
         state.row.agent = cut(&pull.agent);

@@ -81,9 +81,10 @@ fn parameters(query: &str) -> Result<(Option<Cursor>, Duration, Option<u64>), Ba
     Ok((after, wait.unwrap_or_default(), dropped))
 }
 
-/// A cursor from before everything that is remembered, or of a store that was set back, says nothing.
+/// A cursor from before everything that is remembered, or of a store or a clock that was set back, says nothing.
 fn is_known(edge: &Enforcement, cursor: Cursor) -> bool {
-    edge.now().since(cursor.at) < GONE_KEPT && cursor.changed <= edge.board.count().1
+    let now = edge.now();
+    cursor.is_of_past(now) && now.since(cursor.at) < GONE_KEPT && cursor.changed <= edge.board.count().1
 }
 
 async fn wait_for_news(edge: &Arc<Enforcement>, after: Option<Cursor>, wait: Duration) {

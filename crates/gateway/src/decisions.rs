@@ -3,6 +3,7 @@
 //! They lie on the [`Board`] that all enforcers of the process share, and in the copy of another installation's where there is
 //! one; here is only who was let through last.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,11 +31,25 @@ pub struct Hit {
     pub retry_after: Duration,
 }
 
+/// Says of an address whether it is a verified crawler's, who is blocked by nobody.
+pub type IsCrawler = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// Who is a crawler; nobody, until somebody says so.
+#[derive(Clone, Default)]
+struct Crawlers(Option<IsCrawler>);
+
+impl fmt::Debug for Crawlers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Crawlers")
+    }
+}
+
 /// The decisions in force, as the gateway asks them. Any number of threads may share them.
 #[derive(Debug, Default)]
 pub struct Decisions {
     board: Arc<Board>,
     remote: Option<Arc<Remote>>,
+    crawlers: Crawlers,
     /// When the next request of an address may pass.
     next: Mutex<HashMap<IpAddr, Timestamp>>,
 }
@@ -50,6 +65,12 @@ impl Decisions {
     #[must_use]
     pub fn and(self, remote: Option<Arc<Remote>>) -> Self {
         Self { remote, ..self }
+    }
+
+    /// Lets crawlers that were verified here pass, whatever the copy says; our own decisions never are about them.
+    #[must_use]
+    pub fn but(self, is_crawler: IsCrawler) -> Self {
+        Self { crawlers: Crawlers(Some(is_crawler)), ..self }
     }
 
     /// The copy of another installation's decisions, if there is one.
@@ -75,7 +96,8 @@ impl Decisions {
 
     fn find_remote(&self, address: IpAddr, now: Timestamp) -> Option<Arc<Entry>> {
         let entry = self.remote.as_ref().filter(|it| it.is_enforced(now))?.board().find(address, now)?;
-        (!self.board.spares(address)).then_some(entry)
+        let is_crawler = self.crawlers.0.as_ref().is_some_and(|it| it(address));
+        (!is_crawler && !self.board.spares(address)).then_some(entry)
     }
 
     /// How many are in force, those of a copy too.
@@ -186,6 +208,17 @@ mod tests {
         assert_eq!([judge(monitor, 1), judge(other, 1)], [None, Some(Measure::Ban)]);
         assert_eq!(judge(other, 30), None);
         assert_eq!(decisions.len(), 3);
+    }
+
+    #[test]
+    fn a_crawler_that_was_verified_here_passes_whatever_the_copy_says() {
+        let remote = Remote::new(None);
+        remote.board().replace(&[decision(Measure::Ban, "203.0.113.0/24")], NOON);
+        remote.heard(NOON);
+        let crawler: IpAddr = "203.0.113.9".parse().unwrap();
+        let decisions = Decisions::default().and(Some(remote)).but(Arc::new(move |it| it == crawler));
+        assert!(decisions.judge(crawler, NOON).is_none());
+        assert!(decisions.judge("203.0.113.10".parse().unwrap(), NOON).is_some());
     }
 
     #[test]

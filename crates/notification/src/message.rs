@@ -9,6 +9,7 @@ use model::id::{AlertId, EventId, digest128};
 use model::network::Network;
 use model::severity::Severity;
 use model::time::Timestamp;
+use serde_json::json;
 
 /// What kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,13 +18,15 @@ pub enum Kind {
     Raised,
     /// Somebody closed it.
     Closed,
+    /// A decision was ended before it expired.
+    Ended,
     /// Somebody tries the destination out.
     Test,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Raised, Self::Closed, Self::Test];
+    pub const ALL: [Self; 4] = [Self::Raised, Self::Closed, Self::Ended, Self::Test];
 
     /// The word of the outbox.
     #[must_use]
@@ -31,8 +34,15 @@ impl Kind {
         match self {
             Self::Raised => "raised",
             Self::Closed => "closed",
+            Self::Ended => "ended",
             Self::Test => "test",
         }
+    }
+
+    /// Whether it tells that what was told of before is over.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Closed | Self::Ended)
     }
 
     /// Reads the word of the outbox.
@@ -57,7 +67,11 @@ pub struct Message {
     pub now: Timestamp,
 }
 
-/// A decision in the form of an alert, so that every channel can tell of it.
+/// The rule of a notice of a decision.
+pub(crate) const NOTICE_RULE: &str = "bartizan-decision";
+
+/// A decision in the form of an alert, so that every channel can tell of it. Its event holds the decision for those who
+/// act on it: `{"decision":{"id","scope","value","type","origin","expires_at"}}`.
 #[must_use]
 pub fn notice_of(decision: &Decision) -> Alert {
     let entity = match &decision.target {
@@ -73,12 +87,27 @@ pub fn notice_of(decision: &Decision) -> Alert {
         Measure::Throttle => "throttled",
     };
     let (first, last) = decision.basis.seen.unwrap_or((decision.created_at, decision.created_at));
-    let details = format!("Until {}, by {}: {}", decision.expires_at, decision.actor, decision.reason);
+    let details = match &decision.ended {
+        None => format!("Until {}, by {}: {}", decision.expires_at, decision.actor, decision.reason),
+        Some(it) => format!("Ended by {}: {}", it.actor, it.reason),
+    };
+    let (title, description) = match decision.ended {
+        None => (format!("{} {done}", decision.target), "A decision is in force."),
+        Some(_) => (format!("{} {done} no longer", decision.target), "A decision was ended."),
+    };
+    let event = json!({"decision": {
+        "id": decision.id.0,
+        "scope": decision.target.scope(),
+        "value": decision.target.to_string(),
+        "type": decision.measure.as_str(),
+        "origin": decision.origin.as_str(),
+        "expires_at": decision.expires_at.to_string(),
+    }});
     Alert {
         id: AlertId(digest128(&[b"decision", &decision.id.0.to_le_bytes()])),
-        rule_id: "bartizan-decision".to_owned(),
+        rule_id: NOTICE_RULE.to_owned(),
         rule_version: "built-in".to_owned(),
-        title: format!("{} {done}", decision.target),
+        title,
         kind: "decision".to_owned(),
         severity: Severity::Informational,
         confidence: 100,
@@ -93,7 +122,7 @@ pub fn notice_of(decision: &Decision) -> Alert {
         timestamp: decision.created_at,
         details,
         reason: decision.reason.clone(),
-        description: "A decision is in force.".to_owned(),
+        description: description.to_owned(),
         detector: "Admitter".to_owned(),
         source: "bartizan".to_owned(),
         country: None,
@@ -103,7 +132,7 @@ pub fn notice_of(decision: &Decision) -> Alert {
             ("rule".to_owned(), decision.basis.rule_id.clone()),
         ],
         evidence: decision.basis.events.clone(),
-        event: "{}".to_owned(),
+        event: event.to_string(),
         synthetic: decision.is_synthetic,
         incarnation: 0,
     }

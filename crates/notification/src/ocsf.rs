@@ -6,7 +6,7 @@ use model::severity::Severity;
 use model::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::message::{Kind, Message};
+use crate::message::Message;
 
 const VERSION: &str = "1.4.0";
 const CLASS: u64 = 2004;
@@ -14,8 +14,8 @@ const CLASS: u64 = 2004;
 /// Writes the finding.
 pub(crate) fn finding(message: &Message) -> Value {
     let alert = &message.alert;
-    let (activity, activity_name) = if message.kind == Kind::Closed { (3, "Close") } else { (1, "Create") };
-    let (status, status_name) = if message.kind == Kind::Closed { (4, "Resolved") } else { (1, "New") };
+    let (activity, activity_name) = if message.kind.is_over() { (3, "Close") } else { (1, "Create") };
+    let (status, status_name) = if message.kind.is_over() { (4, "Resolved") } else { (1, "New") };
     let mut finding = json!({
         "category_uid": 2,
         "category_name": "Findings",
@@ -118,6 +118,7 @@ const fn milliseconds(time: Timestamp) -> i64 {
 mod tests {
     use super::*;
     use crate::channels::samples::{alert, message};
+    use crate::message::Kind;
 
     #[test]
     fn a_finding_has_what_the_class_requires() {

@@ -28,11 +28,11 @@ pub struct Route {
     pub exclude: Vec<String>,
     /// How long one message about a rule and an entity is enough; zero: never.
     pub repeat: Duration,
-    /// Whether it is told that an alert was closed.
+    /// Whether it is told that an alert was closed, or a decision ended.
     pub tells_closed: bool,
     /// Whether it is told of alerts of demo data.
     pub has_synthetic: bool,
-    /// Whether it is told of decisions that are in force.
+    /// Whether it is told of decisions.
     pub tells_decisions: bool,
 }
 
@@ -68,14 +68,19 @@ pub fn raised(routes: &[Route], alert: &Alert) -> Vec<OutboxRow> {
     rows.map(|(route, row)| OutboxRow { repeat: repeat(route), ..row }).collect()
 }
 
-/// Returns the messages for a decision; none for one that nobody enforces.
+/// Returns the messages for a decision that came into force, or was ended while it was; none for one that nobody enforces.
+/// Of ends they are told who are told of closed alerts; what expires, expires without a message.
 #[must_use]
 pub fn decided(routes: &[Route], decision: &Decision) -> Vec<OutboxRow> {
-    if decision.standing != Standing::InForce || decision.is_synthetic {
+    let is_too_late = decision.ended.as_ref().is_some_and(|it| decision.expires_at <= it.at);
+    if decision.standing != Standing::InForce || decision.is_synthetic || is_too_late {
         return Vec::new();
     }
     let notice = notice_of(decision);
-    let rows = rows(routes.iter().filter(|it| it.tells_decisions), &notice, Kind::Raised);
+    let is_ended = decision.ended.is_some();
+    let kind = if is_ended { Kind::Ended } else { Kind::Raised };
+    let wanted = routes.iter().filter(|it| it.tells_decisions && (it.tells_closed || !is_ended));
+    let rows = rows(wanted, &notice, kind);
     rows.map(|(_, row)| OutboxRow { subject: Subject::Decision(decision.id.0), ..row }).collect()
 }
 
@@ -122,6 +127,8 @@ fn fits(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use model::decision::Ended;
+
     use super::*;
     use crate::channels::samples::alert;
 
@@ -156,6 +163,29 @@ mod tests {
         assert!(notice.details.ends_with("by rule bruteforce: Brute force attack"), "{}", notice.details);
         for standing in [Standing::DryRun, Standing::Held(model::decision::Brake::Rate)] {
             assert_eq!(decided(std::slice::from_ref(&asked), &Decision { standing, ..decision.clone() }), []);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_decision_goes_to_who_is_told_of_ends_and_its_expiry_to_nobody() {
+        let decision = crate::channels::samples::decision();
+        let asked = Route { tells_decisions: true, tells_closed: true, ..route() };
+        let end = |at| Ended { at, actor: "anna".into(), reason: "a mistake".into() };
+        let ended = Decision { ended: Some(end(decision.created_at)), ..decision.clone() };
+        let rows = decided(&[Route { tells_closed: false, ..asked.clone() }, asked.clone()], &ended);
+        assert_eq!(rows.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>(), ["ended"]);
+        assert_ne!(rows[0].id(), decided(std::slice::from_ref(&asked), &decision)[0].id());
+        let notice = alert_text::decode(&rows[0].payload).unwrap();
+        assert_eq!(
+            (notice.title.as_str(), notice.details.as_str()),
+            ("203.0.113.7 banned no longer", "Ended by anna: a mistake")
+        );
+        for over in [
+            Decision { ended: Some(end(decision.expires_at)), ..decision.clone() },
+            Decision { standing: Standing::DryRun, ..ended.clone() },
+            Decision { is_synthetic: true, ..ended },
+        ] {
+            assert_eq!(decided(std::slice::from_ref(&asked), &over), []);
         }
     }
 

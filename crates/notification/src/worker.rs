@@ -174,7 +174,7 @@ impl Worker {
 
     /// Decides what becomes of a message, and takes note of it.
     fn judge(&self, taken: &Taken, sent: Result<Sent, Failure>, manner: &Manner, state: &mut State) -> Outcome {
-        let is_failure = sent.as_ref().is_err_and(|it| !it.is_permanent);
+        let is_failure = sent.as_ref().is_err_and(Failure::is_of_destination);
         let has_turned = state.breaker.take(is_failure, Instant::now());
         let reason = sent.as_ref().err().map(|it| it.reason.clone()).unwrap_or_default();
         if has_turned && state.breaker.is_open() {

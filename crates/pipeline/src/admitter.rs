@@ -92,7 +92,7 @@ pub struct AdmitterParts {
 /// Says whether what a proposal rests on may be forged, beyond the events that it names.
 pub type Suspect = Arc<dyn Fn(&Proposal) -> bool + Send + Sync>;
 
-/// Makes the messages about a decision.
+/// Makes the messages about a decision that is new, or that was ended.
 pub type AnnounceDecision = Arc<dyn Fn(&Decision) -> Vec<OutboxRow> + Send + Sync>;
 
 /// Who is sent a message: of alarms, and of decisions in force.
@@ -525,7 +525,8 @@ impl Admitter {
         for proposal in proposals {
             let until = now.plus(proposal.lasts);
             let key = (proposal.target.clone(), proposal.measure);
-            let is_covered = proposal.origin.is_automatic() && in_batch.get(&key).is_some_and(|it| until <= *it);
+            // What a person says is done as it is said; machines and lists repeat themselves.
+            let is_covered = proposal.origin != Origin::Manual && in_batch.get(&key).is_some_and(|it| until <= *it);
             let verdict = if is_covered {
                 Verdict::Covered(DecisionId::default())
             } else {
@@ -585,7 +586,9 @@ impl Admitter {
         subject: &str,
     ) -> Result<Vec<Decision>, StoreError> {
         let audit = entry(ended.at, &ended.actor, "decision.end", subject, &ended.reason);
-        let changed = self.parts.store.end_decisions(ids, ended, &[audit])?;
+        let announcers = self.announcers.get();
+        let tell = |decision: &Decision| announcers.map_or_else(Vec::new, |it| (it.decision)(decision));
+        let changed = self.parts.store.end_decisions(ids, ended, &[audit], Tell(&tell))?;
         self.parts.board.apply(&changed, ended.at);
         if !changed.is_empty() {
             (self.parts.on_decided)(&changed);

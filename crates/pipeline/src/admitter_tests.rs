@@ -248,6 +248,19 @@ fn an_import_of_many_is_in_force_with_its_numbers() {
 }
 
 #[test]
+fn equal_lines_of_a_list_are_one_decision() {
+    let admitter = Bench::new().open();
+    let mut all = vec![proposal("203.0.113.7", Origin::Import); 12_000];
+    all.push(Proposal { lasts: Duration::from_secs(7200), ..proposal("203.0.113.7", Origin::Import) });
+    all.push(Proposal { measure: Measure::Captcha, ..proposal("203.0.113.7", Origin::Import) });
+    let outcomes = admitter.decide(all).unwrap();
+    let decided = outcomes.iter().filter(|it| matches!(it, Outcome::Decided(_))).count();
+    // The first, the one that lasts longer, and the one that does something else.
+    assert_eq!((decided, outcomes.len(), admitter.board().count().0), (3, 12_002, 3));
+    assert!(outcomes[1..12_000].iter().all(|it| *it == Outcome::Covered));
+}
+
+#[test]
 fn who_has_lost_the_lead_decides_nothing_more() {
     let bench = Bench::new();
     let (old, new) = (bench.open(), bench.open());

@@ -98,6 +98,8 @@ impl Brokers {
                 name: it.name().to_owned(),
                 published: state.published,
                 unrouted: state.unrouted,
+                lost: state.lost,
+                behind: state.behind,
                 is_in_trouble: state.trouble.is_some(),
             }
         };
@@ -135,6 +137,8 @@ fn shown(it: &Arc<Forward>) -> Value {
         "target": it.target(),
         "published": state.published,
         "unrouted": state.unrouted,
+        "lost": state.lost,
+        "behind": state.behind,
         "trouble": trouble,
     })
 }

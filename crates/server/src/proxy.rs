@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use decision::board::Board;
 use gateway::crs::Crs;
-use gateway::decisions::Decisions;
+use gateway::decisions::{Decisions, IsCrawler};
 use gateway::gateway::Gateway;
 use gateway::listener::serve;
 use gateway::remote::Remote;
@@ -72,8 +72,13 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Makes it over a data folder; `board` has the decisions of this installation.
-    pub(crate) fn new(config: &GatewayConfig, folder: &Folder, board: Arc<Board>) -> Result<Self, Failure> {
+    /// Makes it over a data folder; `board` has the decisions of this installation, `is_crawler` knows who was verified by it.
+    pub(crate) fn new(
+        config: &GatewayConfig,
+        folder: &Folder,
+        board: Arc<Board>,
+        is_crawler: IsCrawler,
+    ) -> Result<Self, Failure> {
         let spill = folder.gateway();
         let mut config = config.clone();
         fs::create_dir_all(&spill)
@@ -87,7 +92,7 @@ impl Proxy {
         let tls = connector_of(&config)?;
         config.settings.policy.crs = config.crs.as_ref().map(load_crs).transpose()?;
         let certificates = config.tls.as_ref().map(Certificates::read).transpose()?.map(Arc::new);
-        let decisions = Decisions::new(board).and(remote);
+        let decisions = Decisions::new(board).and(remote).but(is_crawler);
         let gateway =
             Gateway::new(config.settings.clone(), tls, decisions).map_err(|it| Failure::failed(it.to_string()))?;
         Ok(Self { gateway, config, certificates, follower })

@@ -55,6 +55,12 @@ pub(crate) struct Follower {
     wait: Duration,
     is_changed: bool,
     is_away: bool,
+    /// After how long without news nothing of the copy counts.
+    stop_after: Option<Duration>,
+    /// Whether the copy counted when it was last looked at.
+    counts: bool,
+    /// Why the snapshot could not be written the last time; empty when it could.
+    trouble: String,
 }
 
 impl Follower {
@@ -85,7 +91,22 @@ impl Follower {
         let mirror = mirror.unwrap_or_default();
         let (written_at, rests) = (Instant::now(), Duration::ZERO);
         let wait = config.stop_after.map_or(WAIT, |it| WAIT.min(it / 3));
-        Ok(Self { url, remote, mirror, path, written_at, rests, wait, is_changed: false, is_away: false })
+        let (stop_after, counts) = (config.stop_after, remote.is_enforced(now));
+        let (is_changed, is_away, trouble) = (false, false, String::new());
+        Ok(Self {
+            url,
+            remote,
+            mirror,
+            path,
+            written_at,
+            rests,
+            wait,
+            is_changed,
+            is_away,
+            stop_after,
+            counts,
+            trouble,
+        })
     }
 
     /// Follows until `stop`, then writes the snapshot.
@@ -112,6 +133,7 @@ impl Follower {
                     pause = (pause * 2).min(RETRY[1]);
                 }
             }
+            self.tell_whether_it_counts();
             self = match self.keep(false).await {
                 Some(it) => it,
                 None => return,
@@ -138,9 +160,28 @@ impl Follower {
 
     fn complain(&mut self, failure: &Failure) {
         if !self.is_away {
-            tracing::warn!(reason = %failure, "The decisions of `{}` cannot be asked for; those that are known stay until they end", self.url.address);
+            let policy = policy_text(self.stop_after);
+            tracing::warn!(reason = %failure, "The decisions of `{}` cannot be asked for; {policy}", self.url.address);
         }
         self.is_away = true;
+    }
+
+    /// Says once that the copy counts no longer, and that it counts again.
+    fn tell_whether_it_counts(&mut self) {
+        let counts = self.remote.is_enforced(now());
+        if counts == self.counts {
+            return;
+        }
+        self.counts = counts;
+        let (address, decisions) = (&self.url.address, self.mirror.len());
+        if counts {
+            tracing::info!(decisions, "The decisions of `{address}` count");
+        } else {
+            tracing::error!(
+                decisions,
+                "The decisions of `{address}` count no longer: nothing was heard of it for too long; who was kept out by them passes"
+            );
+        }
     }
 
     /// Writes the snapshot when it is due. `None` when the process is about to end.
@@ -153,10 +194,11 @@ impl Follower {
         let writing = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             match self.mirror.write(&self.path) {
-                Ok(()) => self.is_changed = false,
-                Err(error) => {
-                    tracing::warn!(reason = %error, "The decisions cannot be kept in `{}`", self.path.display());
+                Ok(()) => {
+                    self.is_changed = false;
+                    self.trouble.clear();
                 }
+                Err(error) => self.cannot_keep(error.to_string()),
             }
             (self.written_at, self.rests) = (Instant::now(), began.elapsed() * WRITE_PART);
             self
@@ -165,9 +207,37 @@ impl Follower {
     }
 }
 
+impl Follower {
+    /// Says why the snapshot cannot be written, once until that changes.
+    fn cannot_keep(&mut self, reason: String) {
+        if self.trouble != reason {
+            tracing::warn!(%reason, "The decisions cannot be kept in `{}`; it is tried again", self.path.display());
+            self.trouble = reason;
+        }
+    }
+}
+
+/// What becomes of the decisions that are known, while nothing is heard.
+fn policy_text(stop_after: Option<Duration>) -> String {
+    match stop_after {
+        Some(it) => format!("those that are known count until nothing was heard for {}", in_words(it)),
+        None => "those that are known stay until they end".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_said_what_becomes_of_what_is_known() {
+        for (stop_after, expected) in [
+            (None, "those that are known stay until they end"),
+            (Some(3600), "those that are known count until nothing was heard for 60 min"),
+        ] {
+            assert_eq!(policy_text(stop_after.map(Duration::from_secs)), expected);
+        }
+    }
 
     #[test]
     fn a_key_is_named_and_never_written_down() {

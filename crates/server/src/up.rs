@@ -240,8 +240,11 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let resolver = config.crawlers.address()?;
     let core = Core::open(&config.data, &config, WhenAway::Wait)?;
     end_leases(core.store.as_ref())?;
-    let proxy =
-        config.gateway.as_ref().map(|it| Proxy::new(it, &core.folder, core.admitter.board().clone())).transpose()?;
+    let proxy = config
+        .gateway
+        .as_ref()
+        .map(|it| Proxy::new(it, &core.folder, core.admitter.board().clone(), core.crawlers.is_one()))
+        .transpose()?;
     let gateway = proxy.as_ref().map(|it| it.gateway.clone());
     if let Some(gateway) = &gateway {
         gateway.except(rules.exceptions().clone());

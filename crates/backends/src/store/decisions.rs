@@ -166,8 +166,8 @@ pub trait DecisionStore {
     /// [`StoreError::Fenced`] when another leads; [`StoreError::Unavailable`].
     fn admit(&self, admission: &Admission<'_>) -> Result<Vec<Decision>, StoreError>;
 
-    /// Ends decisions that have not ended, and returns them as they are now. `audit` is stored with it, if anything is
-    /// ended.
+    /// Ends decisions that have not ended, with the messages about each, and returns them as they are now. `audit` is stored
+    /// with it, if anything is ended.
     ///
     /// # Errors
     ///
@@ -177,6 +177,7 @@ pub trait DecisionStore {
         ids: &[DecisionId],
         ended: &Ended,
         audit: &[AuditEntry],
+        tell: Tell<'_>,
     ) -> Result<Vec<Decision>, StoreError>;
 
     /// Gives a decision that is held or in dry run into force until `expires_at`, with the messages about it; `None` when

@@ -11,6 +11,7 @@ use model::time::Timestamp;
 
 use super::conformance::alert;
 use super::decisions::{Admission, AuditEntry, DecisionQuery, Judged, LEADER, Puller, Tell};
+use super::outbox::{DeliveryQuery, OutboxRow, Subject};
 use super::{Commit, Lease, Store, StoreError};
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -181,14 +182,27 @@ pub(crate) fn ended_decisions_are_changes_and_stay_ended<S: Store>(open: impl Fn
     let store = open();
     let admitted = admit(&store, &[judged("192.0.2.7", Standing::InForce), judged("192.0.2.8", Standing::InForce)]);
     let ids = [admitted[0].id, DecisionId(77)];
-    let changed = store.end_decisions(&ids, &ended(), &[entry("decision.end", "192.0.2.7")]).unwrap();
+    let message = |it: &Decision| OutboxRow {
+        subject: Subject::Decision(it.id.0),
+        destination: "d".into(),
+        kind: "ended".into(),
+        occurrence: 0,
+        repeat: None,
+        payload: it.ended.as_ref().map(|it| it.reason.clone()).unwrap_or_default(),
+    };
+    let told = |it: &Decision| vec![message(it)];
+    let tell = Tell(&told);
+    let changed = store.end_decisions(&ids, &ended(), &[entry("decision.end", "192.0.2.7")], tell).unwrap();
     assert_eq!(changed.len(), 1);
     assert_eq!(changed[0].ended, Some(ended()));
     assert!(admitted[1].changed < changed[0].changed);
     assert_eq!(store.decision(admitted[0].id).unwrap().as_ref(), changed.first());
-    assert_eq!(store.end_decisions(&ids, &ended(), &[entry("decision.end", "again")]).unwrap(), []);
+    assert_eq!(store.end_decisions(&ids, &ended(), &[entry("decision.end", "again")], tell).unwrap(), []);
     let actions: Vec<_> = store.audit(None, 10).unwrap().into_iter().map(|it| it.1.subject).collect();
     assert_eq!(actions, ["192.0.2.7", "x"]);
+    // A message for each that was ended, and none for what had ended before.
+    let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
+    assert_eq!(store.deliveries(&query).unwrap().len(), changed.len());
 }
 
 pub(crate) fn a_held_decision_is_released_once<S: Store>(open: impl Fn() -> S) {
@@ -209,7 +223,7 @@ pub(crate) fn every_filter_of_decisions_holds<S: Store>(open: impl Fn() -> S) {
     let by_hand = Judged { proposal: by_hand, standing: Standing::InForce };
     let all = [judged("192.0.2.7", Standing::DryRun), by_hand, judged("192.0.2.8", Standing::Held(Brake::Share))];
     let ids: Vec<DecisionId> = admit(&store, &all).iter().map(|it| it.id).collect();
-    store.end_decisions(&ids[2..], &ended(), &[]).unwrap();
+    store.end_decisions(&ids[2..], &ended(), &[], Tell::NOBODY).unwrap();
     let check = |query: DecisionQuery, expected: &[usize]| {
         let found: Vec<_> = store.decisions(&query).unwrap().iter().map(|it| it.id).collect();
         assert_eq!(found, expected.iter().map(|it| ids[*it]).collect::<Vec<_>>(), "{query:?}");
@@ -234,7 +248,7 @@ pub(crate) fn changes_are_read_in_their_order_and_in_pages<S: Store>(open: impl 
     let all: Vec<_> = (0..7).map(|it| judged(&format!("192.0.2.{it}"), Standing::InForce)).collect();
     let admitted = admit(&store, &all);
     admit(&store, &[judged("192.0.2.99", Standing::DryRun)]);
-    let first = store.end_decisions(&[admitted[0].id], &ended(), &[]).unwrap().remove(0);
+    let first = store.end_decisions(&[admitted[0].id], &ended(), &[], Tell::NOBODY).unwrap().remove(0);
     let mut expected: Vec<Decision> = admitted[1..].to_vec();
     expected.push(first);
     let (mut read, mut after) = (Vec::new(), 0);

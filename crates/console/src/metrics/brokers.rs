@@ -16,9 +16,10 @@ const SOURCE_COUNTS: [Count<Source>; 5] = [
 ];
 
 /// What is counted of a forward, under which name.
-const FORWARD_COUNTS: [Count<Forward>; 2] = [
+const FORWARD_COUNTS: [Count<Forward>; 3] = [
     ("bartizan_forward_published_total", "Events that were passed on and confirmed.", |it| it.published),
     ("bartizan_forward_unrouted_total", "Of them those that no queue took.", |it| it.unrouted),
+    ("bartizan_forward_lost_total", "Records that the log kept no longer when they were to be read.", |it| it.lost),
 ];
 
 /// Writes them; nothing without brokers.
@@ -36,6 +37,9 @@ pub(super) fn write(page: &mut Exposition, status: &Status) {
         let name = "bartizan_forward_in_trouble";
         page.family(name, "gauge", "Whether events cannot be passed on now.");
         status.forwards.iter().for_each(|it| page.sample(name, &[("forward", &it.name)], u8::from(it.is_in_trouble)));
+        let name = "bartizan_forward_behind_records";
+        page.family(name, "gauge", "Records of the log that are still to be read.");
+        status.forwards.iter().for_each(|it| page.sample(name, &[("forward", &it.name)], it.behind));
         for (name, about, count) in FORWARD_COUNTS {
             page.family(name, "counter", about);
             status.forwards.iter().for_each(|it| page.sample(name, &[("forward", &it.name)], count(it)));
@@ -53,13 +57,16 @@ mod tests {
         write(&mut page, &Status::default());
         assert_eq!(page.0, "");
         let source = Source { name: "shop".into(), is_connected: true, received: 7, ..Source::default() };
-        let forward = Forward { name: "out".into(), published: 3, unrouted: 1, is_in_trouble: false };
+        let forward =
+            Forward { name: "out".into(), published: 3, unrouted: 1, lost: 2, behind: 9, is_in_trouble: false };
         write(&mut page, &Status { sources: vec![source], forwards: vec![forward], ..Status::default() });
         for line in [
             "bartizan_source_connected{input=\"shop\"} 1",
             "bartizan_source_messages_total{input=\"shop\"} 7",
             "bartizan_forward_published_total{forward=\"out\"} 3",
             "bartizan_forward_unrouted_total{forward=\"out\"} 1",
+            "bartizan_forward_lost_total{forward=\"out\"} 2",
+            "bartizan_forward_behind_records{forward=\"out\"} 9",
             "bartizan_forward_in_trouble{forward=\"out\"} 0",
         ] {
             assert!(page.0.contains(line), "{line} in {}", page.0);

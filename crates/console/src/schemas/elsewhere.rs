@@ -65,13 +65,15 @@ fn source() -> Value {
 fn forward() -> Value {
     let trouble = open(&["reason", "since"], &[("reason", text()), ("since", time())]);
     open(
-        &["name", "what", "target", "published", "unrouted"],
+        &["name", "what", "target", "published", "unrouted", "lost", "behind"],
         &[
             ("name", text()),
             ("what", json!({"type": "string", "enum": ["logs", "anormal"]})),
             ("target", described(text(), "The broker and the exchange, without secrets.")),
             ("published", described(count(), "Messages that the broker confirmed since the process began.")),
             ("unrouted", described(count(), "Of them those that no queue took.")),
+            ("lost", described(count(), "Records that the log kept no longer when they were to be read.")),
+            ("behind", described(count(), "Records of the log that are still to be read.")),
             ("trouble", json!({"oneOf": [trouble, {"type": "null"}]})),
         ],
     )

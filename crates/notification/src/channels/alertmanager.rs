@@ -11,7 +11,7 @@ use outbound::target::Target;
 use serde_json::{Value, json};
 
 use super::{Built, Channel, Manner, Sending, Sent, post_json};
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::settings::Settings;
 use crate::text::line;
 
@@ -69,7 +69,7 @@ impl Channel for Alertmanager {
 /// The alert. Its labels are its identity, so they are the same every time.
 fn body_of(message: &Message, every: Duration) -> Value {
     let alert = &message.alert;
-    let ends = if message.kind == Kind::Closed { message.now } else { message.now.plus(every * INTERVALS) };
+    let ends = if message.kind.is_over() { message.now } else { message.now.plus(every * INTERVALS) };
     let label = |it: &str| line(it, LABEL_CHARS_MAX);
     let annotation = |it: &str| line(it, ANNOTATION_CHARS_MAX);
     json!({
@@ -97,6 +97,7 @@ fn body_of(message: &Message, every: Duration) -> Value {
 mod tests {
     use super::*;
     use crate::channels::samples::{HOSTILE, alert, built, hostile_message, message};
+    use crate::message::Kind;
 
     #[test]
     fn an_alert_stands_for_some_intervals_and_ends_when_it_is_closed() {

@@ -10,7 +10,7 @@ use outbound::client::Client;
 use super::smtp::{Security, Server};
 use super::{Built, Channel, Manner, Sending, Sent};
 use crate::encoding;
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::settings::Settings;
 use crate::text::line;
 
@@ -126,7 +126,7 @@ fn mail_of(message: &Message, from: &str, to: &[String]) -> String {
 
 fn subject_of(message: &Message) -> String {
     let alert = &message.alert;
-    let closed = if message.kind == Kind::Closed { "closed: " } else { "" };
+    let closed = if message.kind.is_over() { "closed: " } else { "" };
     line(&format!("[{}] {closed}{} from {}", alert.severity, alert.title, message.about()), SUBJECT_CHARS_MAX)
 }
 
@@ -180,6 +180,7 @@ fn date(time: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::channels::samples::{HOSTILE, alert, built, hostile_message, message};
+    use crate::message::Kind;
 
     /// The headers of a mail by name, and its body.
     fn parts(mail: &str) -> (Vec<(String, String)>, String) {

@@ -99,6 +99,8 @@ pub struct Failure {
     pub reason: String,
     /// Whether it would be the same the next time.
     pub is_permanent: bool,
+    /// Whether it says nothing of the destination: it answers, and may take other messages.
+    pub is_own: bool,
     /// How long the other side asks us to wait.
     pub retry_after: Option<Duration>,
 }
@@ -106,12 +108,22 @@ pub struct Failure {
 impl Failure {
     /// A failure that may pass.
     pub(crate) fn passing(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_permanent: false, retry_after: None }
+        Self { reason: reason.into(), is_permanent: false, is_own: false, retry_after: None }
+    }
+
+    /// A failure of one message that may pass, while others arrive.
+    pub(crate) fn of_this_one(reason: impl Into<String>) -> Self {
+        Self { is_own: true, ..Self::passing(reason) }
     }
 
     /// A failure that stays.
     pub(crate) fn permanent(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_permanent: true, retry_after: None }
+        Self { is_permanent: true, ..Self::of_this_one(reason) }
+    }
+
+    /// Whether the destination as a whole seems to take nothing.
+    pub(crate) const fn is_of_destination(&self) -> bool {
+        !self.is_permanent && !self.is_own
     }
 }
 
@@ -209,6 +221,16 @@ mod tests {
             judge(reply(302)).expect_err("it did not arrive").reason,
             "it answered 302 Found; redirects are not followed"
         );
+    }
+
+    #[test]
+    fn only_a_failure_of_the_destination_is_held_against_it() {
+        for (failure, expected) in
+            [(Failure::passing("r"), true), (Failure::of_this_one("r"), false), (Failure::permanent("r"), false)]
+        {
+            assert_eq!(failure.is_of_destination(), expected, "{failure:?}");
+        }
+        assert!(!Failure::of_this_one("r").is_permanent);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use outbound::target::Target;
 use serde_json::{Map, Value, json};
 
 use super::{Built, Channel, Manner, Sending, Sent, post_json};
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::settings::Settings;
 use crate::text::line;
 use outbound::secret::Secret;
@@ -62,7 +62,7 @@ impl Channel for PagerDuty {
 fn body_of(message: &Message, key: &str) -> Value {
     let alert = &message.alert;
     let dedup_key = alert.id.to_string();
-    if message.kind == Kind::Closed {
+    if message.kind.is_over() {
         return json!({"routing_key": key, "event_action": "resolve", "dedup_key": dedup_key});
     }
     let detail = |it: &str| line(it, DETAIL_CHARS_MAX);
@@ -112,6 +112,7 @@ mod tests {
 
     use super::*;
     use crate::channels::samples::{HOSTILE, alert, built, hostile_message, message};
+    use crate::message::Kind;
 
     #[test]
     fn an_alert_triggers_and_closing_it_resolves_the_same() {

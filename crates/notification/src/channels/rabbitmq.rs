@@ -54,7 +54,7 @@ impl Channel for RabbitMq {
     fn send<'a>(&'a self, message: &'a Message) -> Sending<'a> {
         Box::pin(async move {
             let body = if self.is_ocsf { ocsf::finding(message) } else { form::message(message) }.to_string();
-            let (id, kind) = (message.id.to_string(), format!("alert.{}", message.kind.as_str()));
+            let (id, kind) = (message.id.to_string(), form::kind(message.kind));
             let seconds = message.created_at.nanos().div_euclid(1_000_000_000);
             let publication = Publication {
                 key: self.key_of(message),
@@ -65,9 +65,10 @@ impl Channel for RabbitMq {
             };
             match self.publisher.publish(&publication).await {
                 Ok(()) => Ok(Sent("confirmed".to_owned())),
-                // Queues are made and bound while we run.
-                Err(error @ (PublishError::Amqp(_) | PublishError::Returned(_) | PublishError::Refused)) => {
-                    Err(Failure::passing(error.to_string()))
+                Err(error @ PublishError::Amqp(_)) => Err(Failure::passing(error.to_string())),
+                // Queues are made, bound and emptied while we run; those of other keys take their messages meanwhile.
+                Err(error @ (PublishError::Returned(_) | PublishError::Refused)) => {
+                    Err(Failure::of_this_one(error.to_string()))
                 }
             }
         })

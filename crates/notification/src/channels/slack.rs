@@ -10,7 +10,7 @@ use outbound::target::Target;
 use serde_json::{Value, json};
 
 use super::{Built, Channel, Manner, Sending, Sent, post_json};
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::settings::Settings;
 use crate::text::is_plain;
 
@@ -60,7 +60,7 @@ impl Channel for Slack {
 
 fn body_of(message: &Message) -> Value {
     let alert = &message.alert;
-    let word = if message.kind == Kind::Closed { "CLOSED" } else { "ALERT" };
+    let word = if message.kind.is_over() { "CLOSED" } else { "ALERT" };
     let field = |name: &str, value: &str| plain(&format!("{name}: {value}"), FIELD_CHARS_MAX);
     let fields = json!([
         field("Severity", alert.severity.as_str()),
@@ -70,7 +70,7 @@ fn body_of(message: &Message) -> Value {
         field("Events", &alert.count.to_string()),
         field("Rule", &alert.rule_id),
     ]);
-    let title = if message.kind == Kind::Closed { format!("Closed: {}", alert.title) } else { alert.title.clone() };
+    let title = if message.kind.is_over() { format!("Closed: {}", alert.title) } else { alert.title.clone() };
     json!({
         "text": text_of(message, word),
         // Nothing in it is a link, a mention or a format.
@@ -151,6 +151,7 @@ fn fit(text: &str, chars_max: usize) -> String {
 mod tests {
     use super::*;
     use crate::channels::samples::{HOSTILE, alert, built, hostile_message, message};
+    use crate::message::Kind;
 
     #[track_caller]
     fn check_limits(body: &Value) {

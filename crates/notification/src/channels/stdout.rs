@@ -7,7 +7,7 @@ use std::time::Duration;
 use outbound::client::Client;
 
 use super::{Built, Channel, Failure, Manner, Sending, Sent};
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::settings::Settings;
 use crate::text::line;
 
@@ -49,7 +49,7 @@ impl Channel for Stdout {
 
 fn text_of(message: &Message) -> String {
     let alert = &message.alert;
-    let closed = if message.kind == Kind::Closed { "closed: " } else { "" };
+    let closed = if message.kind.is_over() { "closed: " } else { "" };
     let text = format!(
         "[NOTIFY] {closed}{} via {}: {} source={} ip={} msg={}",
         alert.severity,
@@ -66,6 +66,7 @@ fn text_of(message: &Message) -> String {
 mod tests {
     use super::*;
     use crate::channels::samples::{HOSTILE, alert, hostile_message, message};
+    use crate::message::Kind;
 
     #[test]
     fn says_what_and_who_in_a_line() {

@@ -7,11 +7,11 @@ mod reader;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use backends::log::Log;
 use model::event::EventView;
-use model::place::PartitionId;
+use model::place::{PartitionId, Position};
 use model::time::Timestamp;
 use outbound::amqp::publisher::Publisher;
 use outbound::dial::Dialer;
@@ -71,6 +71,10 @@ pub struct State {
     pub published: u64,
     /// How many of them no queue took.
     pub unrouted: u64,
+    /// How many records of the log, events and others, retention removed before they were read.
+    pub lost: u64,
+    /// How many records of the log are still to be read.
+    pub behind: u64,
     /// Why it does not go on, and since when.
     pub trouble: Option<(String, Timestamp)>,
 }
@@ -79,6 +83,10 @@ pub struct State {
 pub struct Forward {
     settings: Settings,
     state: Mutex<State>,
+    /// Up to where each partition was read.
+    positions: Mutex<BTreeMap<PartitionId, Position>>,
+    /// The log that is read, once it is started.
+    log: OnceLock<Arc<dyn Log>>,
 }
 
 /// What a forward works with.
@@ -126,7 +134,7 @@ impl Forward {
     /// Makes one that can be started.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, state: Mutex::default() })
+        Arc::new(Self { settings, state: Mutex::default(), positions: Mutex::default(), log: OnceLock::new() })
     }
 
     /// Its name.
@@ -150,7 +158,29 @@ impl Forward {
     /// How it is.
     #[must_use]
     pub fn state(&self) -> State {
-        self.locked().clone()
+        State { behind: self.behind(), ..self.locked().clone() }
+    }
+
+    /// How many records are still to be read; those that are not kept any more are none of them.
+    fn behind(&self) -> u64 {
+        let Some(log) = self.log.get() else { return 0 };
+        let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |(partition, position): (&PartitionId, &Position)| {
+            log.end(*partition).0.saturating_sub(log.start(*partition).max(*position).0)
+        };
+        positions.iter().map(left).sum()
+    }
+
+    /// Notes up to where a partition was read.
+    fn is_at(&self, partition: PartitionId, position: Position) {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, position);
+    }
+
+    /// Counts records that retention removed before they were read, and says so.
+    fn has_lost(&self, records: u64) {
+        self.locked().lost += records;
+        let name = self.name();
+        tracing::error!(forward = %name, records, "`{name}` was too far behind: the log keeps {records} records no longer that it had not read");
     }
 
     /// Starts a task for each partition of the log, until `stop` is true.
@@ -161,6 +191,8 @@ impl Forward {
         pick: &Pick,
         stop: &watch::Receiver<bool>,
     ) -> Vec<JoinHandle<()>> {
+        // A second start reads the same log.
+        let _ = self.log.set(means.log.clone());
         let spawn = |partition| {
             let reader = reader::Reader::new(self.clone(), means.clone(), pick.clone(), PartitionId(partition));
             runtime.spawn(reader.run(stop.clone()))
@@ -177,6 +209,11 @@ impl Forward {
 mod tests {
     use std::time::Duration;
 
+    use backends::log::embedded::files::Folder;
+    use backends::log::embedded::{self as log, EmbeddedLog};
+    use backends::log::{Block, RecordKind};
+    use model::event::{EventFlags, EventWriter, Original};
+    use model::id::EventId;
     use outbound::guard::Guard;
     use outbound::resolve::System;
 
@@ -208,6 +245,46 @@ mod tests {
         refused(&[("what", "logs"), ("type", "kafka")], "`forward.out.type` is `kafka`");
         refused(&[("what", "logs"), ("queue", "q")], "`forward.out.queue` is not known here");
         refused(&[("what", "logs"), ("key", &"k".repeat(256))], "`forward.out.key` is over 255 bytes");
+    }
+
+    /// Writes `count` events into a log that keeps hardly any.
+    fn write(log: &dyn Log, numbers: std::ops::Range<u64>, now: Timestamp) {
+        for number in numbers {
+            let mut event = Vec::new();
+            EventWriter::new(&mut event, EventId(u128::from(number) + 1), Timestamp(1), None, EventFlags::REPEATABLE)
+                .original(Original::Json(&format!("\"{}\"", "x".repeat(2000))));
+            let mut block = Block::default();
+            block.push(RecordKind::Event, &event);
+            log.append(PartitionId(0), &mut block, now).unwrap();
+        }
+        log.release(PartitionId(0), log.end(PartitionId(0)));
+    }
+
+    #[tokio::test]
+    async fn what_retention_removed_is_counted_and_how_much_is_left_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Arc::new(Folder::new(folder.path().to_owned()));
+        let settings = log::Settings { segment_bytes: 1 << 10, ..log::Settings::default() };
+        let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::open(files.clone(), settings).unwrap()) };
+        let log = open();
+        write(log.as_ref(), 0..40, Timestamp(1));
+        write(log.as_ref(), 40..50, Timestamp(1).plus(Duration::from_secs(20 * 86_400)));
+        drop(log);
+        let log = open();
+        let forward = Forward::new(one(&[("what", "logs")]).unwrap());
+        let remember: Remember = Arc::new(|_, _| Box::pin(async { true }));
+        let means = Means { log: log.clone(), remember, now: || Timestamp(1) };
+        // Nothing is picked, so no broker is asked for.
+        let pick: Pick = Arc::new(|_| None);
+        let mut reader = reader::Reader::new(forward.clone(), means, pick, PartitionId(0)).at(Position::START);
+        let kept_from = log.start(PartitionId(0)).0;
+        assert!(0 < kept_from && kept_from < 50, "{kept_from}");
+        let _ = forward.log.set(log.clone());
+        assert_eq!(forward.state(), State { behind: 50 - kept_from, ..State::default() });
+        while forward.state().behind != 0 {
+            reader.step().await;
+        }
+        assert_eq!(forward.state(), State { lost: kept_from, ..State::default() });
     }
 
     #[test]

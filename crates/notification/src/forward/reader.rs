@@ -25,6 +25,8 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 /// What is to be published of one block.
 struct Found {
     messages: Vec<Message>,
+    /// How many records before it are kept no longer.
+    lost: u64,
     next: Position,
 }
 
@@ -55,6 +57,7 @@ impl Reader {
         let key = format!("forward/{}/{}", forward.name(), partition.0);
         let saved = means.log.mark(&key).and_then(|it| it.try_into().ok()).map(|it| Position(u64::from_le_bytes(it)));
         let position = saved.unwrap_or_else(|| means.log.end(partition));
+        forward.is_at(partition, position);
         let remembered = (saved.unwrap_or_default(), Instant::now());
         // The first position of one that is new is remembered at once: what comes then must not be left out after a crash.
         let has_published = saved.is_none();
@@ -85,7 +88,7 @@ impl Reader {
                     }
                 }
             }
-            self.position = found.next;
+            self.goes_on_at(found.next);
             self.has_published |= 0 < done;
             if REMEMBER_EVERY < self.remembered.1.elapsed() {
                 self.remember().await;
@@ -93,6 +96,26 @@ impl Reader {
         }
         self.remember().await;
         self.forward.settings.publisher.close().await;
+    }
+
+    fn goes_on_at(&mut self, position: Position) {
+        self.position = position;
+        self.forward.is_at(self.partition, position);
+    }
+
+    /// The same at another position.
+    #[cfg(test)]
+    pub(super) fn at(mut self, position: Position) -> Self {
+        self.goes_on_at(position);
+        self
+    }
+
+    /// Reads once and passes over what is found.
+    #[cfg(test)]
+    pub(super) async fn step(&mut self) {
+        if let Some(found) = self.find().await {
+            self.goes_on_at(found.next);
+        }
     }
 
     /// Waits for records, and picks of them; `None` when nothing came, or the log cannot be read now.
@@ -104,13 +127,21 @@ impl Reader {
                 return Ok(None);
             }
             let block = log.read(partition, position)?;
+            // A copy of a broker's log has gaps that are no loss, and what was removed may be in memory still.
+            let first = if block.is_empty() { 0 } else { block.first().0.min(log.start(partition).0) };
+            let lost = first.saturating_sub(position.0);
             let records = block.records(position).filter(|it| it.kind == RecordKind::Event);
             let messages = records.filter_map(|it| message_of(it.bytes, &pick)).collect();
             let next = if block.is_empty() { position } else { block.next().max(position) };
-            Ok::<_, backends::log::LogError>(Some(Found { messages, next }))
+            Ok::<_, backends::log::LogError>(Some(Found { messages, lost, next }))
         });
         match reading.await {
-            Ok(Ok(Some(found))) => Some(found),
+            Ok(Ok(Some(found))) => {
+                if 0 < found.lost {
+                    self.forward.has_lost(found.lost);
+                }
+                Some(found)
+            }
             Ok(Ok(None)) => {
                 if REMEMBER_EVERY < self.remembered.1.elapsed() {
                     self.remember().await;

@@ -75,8 +75,13 @@ impl fmt::Display for Broker {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls() { "amqps" } else { "amqp" };
         let authority = &self.uri.authority;
-        write!(out, "{scheme}://{}:{}/{}", authority.host, authority.port, self.uri.vhost)
+        write!(out, "{scheme}://{}:{}/{}", authority.host, authority.port, written(&self.uri.vhost))
     }
+}
+
+/// A virtual host as it stands in an address: that which is called `/` as `%2f`.
+fn written(vhost: &str) -> String {
+    vhost.replace('%', "%25").replace('/', "%2f")
 }
 
 impl Broker {
@@ -221,5 +226,17 @@ mod tests {
         let broker = parse("amqp://a:hidden@h/v", Some("secret")).unwrap();
         assert_eq!(broker.uri.authority.userinfo.password, "secret");
         assert_eq!(format!("{broker} {broker:?}"), "amqp://h:5672/v Broker(amqp://h:5672/v)");
+    }
+
+    #[test]
+    fn a_virtual_host_is_shown_as_it_is_written() {
+        for (address, expected) in [
+            ("amqp://a:b@h", "amqp://h:5672/%2f"),
+            ("amqp://a:b@h/%2f", "amqp://h:5672/%2f"),
+            ("amqp://a:b@h/a%2fb", "amqp://h:5672/a%2fb"),
+            ("amqp://a:b@h/", "amqp://h:5672/"),
+        ] {
+            assert_eq!(parse(address, None).unwrap().to_string(), expected, "{address}");
+        }
     }
 }

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use lexopt::prelude::*;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, Raw};
 use crate::failure::Failure;
@@ -131,6 +134,16 @@ fn check_roles(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Crates that speak with brokers: their log has whole messages, and passwords as they go over the wire. What matters of it we
+/// say ourselves.
+const SILENT: [&str; 4] = ["lapin", "amq_protocol", "tcp_stream", "async_rs"];
+
+/// Whether what is logged under this target, the path of a module, may be written, whatever `BARTIZAN_LOG` says.
+fn may_speak(target: &str) -> bool {
+    let of_crate = target.split("::").next().unwrap_or_default();
+    !SILENT.iter().any(|it| of_crate.starts_with(it))
+}
+
 /// Sends our own log to stderr: a line an event, control characters escaped.
 pub(crate) fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -141,5 +154,26 @@ pub(crate) fn log_to_stderr(config: &Config) {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false);
-    if config.is_json_log { builder.json().init() } else { builder.init() }
+    let speaks = filter_fn(|it| may_speak(it.target()));
+    if config.is_json_log { builder.json().finish().with(speaks).init() } else { builder.finish().with(speaks).init() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_speaks_with_brokers_says_nothing() {
+        for (target, expected) in [
+            ("bartizan::up", true),
+            ("outbound::amqp::broker", true),
+            ("", true),
+            ("lapin", false),
+            ("lapin::io_loop", false),
+            ("amq_protocol_types::value", false),
+            ("tcp_stream", false),
+        ] {
+            assert_eq!(may_speak(target), expected, "{target}");
+        }
+    }
 }

@@ -52,6 +52,12 @@ impl Crawlers {
         Some((Network::of(address), operator.name.to_owned()))
     }
 
+    /// Says of addresses whether they are a verified crawler's.
+    pub(crate) fn is_one(self: &Arc<Self>) -> Arc<dyn Fn(IpAddr) -> bool + Send + Sync> {
+        let crawlers = self.clone();
+        Arc::new(move |it| crawlers.find(&Network::of(it)).is_some())
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,8 @@
 #![expect(clippy::print_stdout, reason = "what is left out must be seen")]
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::http::KEY;
 use crate::support::server::{Server, Start, command, new_folder, run};
 
 /// Says that a process is the one in the namespace.
@@ -314,9 +316,108 @@ fn the_sample_consumer_misses_nothing_over_its_restart() {
     drop(consumer);
     bench.unban("203.0.113.7");
     bench.ban("203.0.113.8", "4h");
-    let _consumer = start();
+    let consumer = start();
     wait_until("both came", || {
         consumed().contains("remove ban 203.0.113.7 ") && consumed().contains("add ban 203.0.113.8 ")
     });
     assert_eq!(consumed().matches("add ban 203.0.113.7 ").count(), 1, "{}", consumed());
+    drop(consumer);
+    // A cursor that the server does not know: it tells everything, and what it leaves out is over.
+    bench.unban("203.0.113.8");
+    bench.run(&["decisions", "add", "--user", "anna", "--for", "4h", "--reason", "by hand"]);
+    let mut kept = fs::read_to_string(bench.path("cursor")).unwrap();
+    assert!(kept.contains("203.0.113.8"), "{kept}");
+    kept.push_str("{\"cursor\":\"999999-1\"}\n{\"half");
+    fs::write(bench.path("cursor"), kept).unwrap();
+    let _consumer = start();
+    wait_until("what is not told any more is removed", || {
+        consumed().contains("remove ban 203.0.113.8 0 not told any more") && consumed().contains("add ban anna ")
+    });
+}
+
+/// What the action of fail2ban runs for `name`, with these values for its tags.
+fn action(name: &str, tags: &[(&str, &str)]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/fail2ban/bartizan.conf");
+    let text = fs::read_to_string(path).unwrap();
+    let begin = text.find(&format!("\n{name} = ")).unwrap() + name.len() + 4;
+    let lines = text[begin..].lines().enumerate().take_while(|(number, it)| *number == 0 || it.starts_with(' '));
+    let script: String = lines.map(|(_, it)| format!("{}\n", it.trim())).collect();
+    tags.iter().fold(script.replace("%%", "%"), |script, (tag, value)| script.replace(&format!("<{tag}>"), value))
+}
+
+#[test]
+fn what_fail2ban_bans_for_ever_lasts_ten_years_and_its_key_is_no_argument() {
+    let name = "enforcement::what_fail2ban_bans_for_ever_lasts_ten_years_and_its_key_is_no_argument";
+    if !is_inside(name, &["curl"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let server = bench.start.must();
+    fs::write(bench.path("header"), format!("X-Api-Key: {KEY}\n")).unwrap();
+    let (url, file) = (url(&server), bench.path("header"));
+    let run = |name: &str, address: &str, seconds: &str| {
+        let tags = [
+            ("ip", address),
+            ("bantime", seconds),
+            ("name", "sshd"),
+            ("url", &url),
+            ("keyfile", file.to_str().unwrap()),
+        ];
+        let script = action(name, &tags);
+        assert!(!script.contains("cat ") && !script.contains(KEY), "{script}");
+        let done = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    for (address, seconds, lasts) in
+        [("203.0.113.7", "600", 600), ("203.0.113.8", "-1", 315_360_000), ("203.0.113.9", "600.0", 600)]
+    {
+        run("actionban", address, seconds);
+        let found = server.get(&format!("/v1/decisions?ip={address}"));
+        let time = |it: &str| seconds_of(found["items"][0][it].as_str().unwrap());
+        assert_eq!(time("expires_at") - time("created_at"), lasts, "{found}");
+    }
+    run("actionunban", "203.0.113.7", "600");
+    assert_eq!(server.get("/v1/decisions?ip=203.0.113.7")["items"].as_array().unwrap().len(), 0);
+}
+
+/// The seconds of a time in the form of the API.
+fn seconds_of(text: &str) -> i64 {
+    model::time::Timestamp::from_rfc3339(text).unwrap().nanos().div_euclid(1_000_000_000)
+}
+
+#[test]
+fn the_sample_consumer_outlives_half_an_answer_and_runs_no_options() {
+    let name = "enforcement::the_sample_consumer_outlives_half_an_answer_and_runs_no_options";
+    if !is_inside(name, &["python3"]) {
+        return;
+    }
+    let bench = Bench::new();
+    fs::write(bench.path("edge"), "key").unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/consumer/consumer.py");
+    let mut command = Command::new("python3");
+    command.arg(&script).args(["--run", "echo", "--url", &format!("http://{address}"), "--key-file"]);
+    let _consumer = Running::start(command.arg(bench.path("edge")), &bench.path("consumed"));
+    let line = |scope: &str, value: &str| {
+        format!(
+            "{{\"change\":\"add\",\"scope\":\"{scope}\",\"type\":\"ban\",\"value\":\"{value}\",\"ttl\":9,\"reason\":\"-x\"}}\n"
+        )
+    };
+    let lines = line("user", "-rf") + &line("ip", "203.0.113.7");
+    let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n{\"change\"".to_owned();
+    let short = "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n".to_owned();
+    let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{lines}", lines.len());
+    for answer in [half, short, whole] {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+    let consumed = || fs::read_to_string(bench.path("consumed")).unwrap();
+    wait_until("the whole answer is dealt with", || consumed().contains("add ban 203.0.113.7 9  -x"));
+    assert!(
+        consumed().contains("refused to run echo for '-rf'") && !consumed().contains("add ban -rf"),
+        "{}",
+        consumed()
+    );
 }

@@ -267,8 +267,60 @@ fn alerts_and_decisions_reach_every_queue_of_a_fanout() {
         })
         .collect();
     assert!(kinds.contains(&"bruteforce".to_owned()) && kinds.contains(&"decision".to_owned()), "{kinds:?}");
+    // Whoever reads can act on a range, and hears of its end.
+    run(&["decisions", "add", "--data", data, "--range", "203.0.113.0/24", "--for", "1h", "--reason", "by hand"]);
+    run(&["decisions", "remove", "--data", data, "--range", "203.0.113.0/24", "--reason", "a mistake"]);
+    for queue in queues {
+        let told = broker.ask("take", &json!({"queue": queue, "count": 2}));
+        let read = |it: usize| serde_json::from_str::<Value>(told[it]["body"].as_str().unwrap()).unwrap();
+        let [first, last] = [0, 1].map(read);
+        assert_eq!((&first["type"], &last["type"]), (&"alert.raised".into(), &"decision.ended".into()), "{told}");
+        assert_eq!(told[1]["type"], "decision.ended");
+        let [first, last] = [first, last].map(|it| it["data"]["decision"].clone());
+        assert_eq!((&first["value"], &first["scope"]), (&"203.0.113.0/24".into(), &"range".into()));
+        let left = first["ttl_s"].as_u64().unwrap();
+        assert!(3500 < left && left <= 3600 && last["ttl_s"] == 0 && first["id"] == last["id"], "{first} {last}");
+    }
     server.stop();
     assert_eq!(queues.map(|it| left(&broker, it)), [0, 0]);
+}
+
+#[test]
+fn messages_that_no_queue_takes_keep_none_back_that_one_takes() {
+    let Some(broker) = Broker::find() else { return };
+    let folder = new_folder();
+    let (exchange, queue) = ("some-are-bound", "of-decisions");
+    broker.ask(
+        "declare",
+        &json!({
+            "exchanges": [{"name": exchange, "kind": "direct"}],
+            "queues": [{"name": queue, "bind": [[exchange, "decision"]]}],
+        }),
+    );
+    let text = format!(
+        "[notify.some]\ntype = \"rabbitmq\"\nurl = \"{}\"\nexchange = \"{exchange}\"\ndecisions = true\n",
+        broker.address
+    );
+    let start = start(folder.path(), &text);
+    let server = start.must();
+    for number in 0..20 {
+        let attack = format!("[{}]", vec![log(401, &format!("203.0.113.{number}")); 5].join(","));
+        assert_eq!(server.call("POST", "/v1/events", &attack).status, 202);
+    }
+    wait(&start, "twenty returned messages", || {
+        let metrics = String::from_utf8(server.call("GET", "/metrics", "").body).unwrap();
+        let failed = metrics.lines().find_map(|it| {
+            it.strip_prefix("bartizan_notify_failed_attempts_total{destination=\"some\"} ")?.parse::<u64>().ok()
+        });
+        (20 <= failed?).then_some(())
+    });
+    let data = start.data.to_str().unwrap();
+    let began = Instant::now();
+    run(&["decisions", "add", "--data", data, "--ip", "203.0.113.99", "--reason", "by hand"]);
+    let told = broker.ask("take", &json!({"queue": queue, "count": 1}));
+    assert_eq!(told[0]["key"], "decision", "{told}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    server.stop();
 }
 
 #[test]

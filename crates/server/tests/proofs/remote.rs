@@ -124,11 +124,36 @@ fn a_copy_that_is_too_old_counts_no_longer_where_that_is_wanted() {
     pair.wait_until("the attacker is refused", || pair.is_blocked(ATTACKER));
     thread::sleep(Duration::from_secs(4));
     assert!(pair.is_blocked(ATTACKER), "it is heard all the time");
+    let port = lead.port;
     lead.kill();
     let took = pair.wait_until("nothing is enforced any more", || !pair.is_blocked(ATTACKER));
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(edge.get("/health")["gateway_decisions"]["enforced"], false);
+    let said = |what: &str| fs::read_to_string(pair.edge.complaints()).unwrap().matches(what).count();
+    pair.wait_until("it is said", || 0 < said("count no longer"));
+    assert_eq!(said("those that are known count until nothing was heard for 3 s"), 1, "{}", pair.edge.tail());
+    assert_eq!(said("stay until they end"), 0);
+    let lead = pair.lead.must_on(port);
+    pair.wait_until("the attacker is refused again", || pair.is_blocked(ATTACKER));
+    pair.wait_until("that is said, too", || said("` count\n") + said("` count ") == 2);
+    assert_eq!(said("count no longer"), 1);
     edge.stop();
+    lead.stop();
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_complained_of_once() {
+    let (pair, lead) = Pair::new("");
+    fs::create_dir_all(pair.edge.data.join("remote-decisions.new")).unwrap();
+    let edge = pair.edge.must();
+    for second in 0..5 {
+        pair.ban(&format!("203.0.113.{second}"), "4h");
+        thread::sleep(Duration::from_secs(1));
+    }
+    let said = fs::read_to_string(pair.edge.complaints()).unwrap();
+    assert_eq!(said.matches("The decisions cannot be kept in").count(), 1, "{said}");
+    edge.stop();
+    lead.stop();
 }
 
 #[test]

@@ -2,8 +2,11 @@
 //! everything that the program says.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::http::{KEY, exchange};
+use crate::support::rabbitmq::Broker;
 use crate::support::server::{Server, Start, command, new_folder, run};
 
 /// What every secret of this proof begins with.
@@ -114,6 +117,49 @@ fn secrets_of_headers_and_bodies_are_in_no_answer_log_metric_export_or_list() {
         check_clean(&what, &text);
         assert!(!text.contains(made.trim()), "{what} holds a key");
     }
+}
+
+/// `text` as a list of numbers, as bytes are shown where nobody thinks of it.
+fn as_bytes(text: &str) -> String {
+    text.bytes().map(|it| it.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn neither_passwords_nor_messages_of_a_broker_are_in_the_log_whatever_is_logged() {
+    let Some(broker) = Broker::find() else { return };
+    let exchange = "secrets-of-a-broker";
+    broker.ask("declare", &serde_json::json!({"exchanges": [{"name": exchange, "kind": "direct"}]}));
+    let (_, rest) = broker.address.rsplit_once('@').expect("it has a user");
+    let folder = new_folder();
+    let config = folder.path().join("bartizan.toml");
+    let section = |kind: &str, name: &str, url: &str, what: &str| {
+        format!("[{kind}.{name}]\ntype = \"rabbitmq\"\nurl = \"{url}\"\n{what}\n")
+    };
+    let given_back = format!("exchange = \"{exchange}\"\ndecisions = true");
+    let wrong = format!("amqp://nobody:cAnArY-of-a-broker@{rest}");
+    let text = section("notify", "given-back", &broker.address, &given_back)
+        + &section("inputs", "refused", &wrong, "queue = \"none\"");
+    fs::write(&config, text).expect("it can be written");
+    let start = Start {
+        log: Some("trace,lapin=trace,lapin::io_loop=trace"),
+        config: Some(config),
+        ..Start::on(&folder.path().join("data"))
+    };
+    let server = start.must();
+    let data = start.data.to_str().expect("folders of the proofs have plain names");
+    run(&["decisions", "add", "--data", data, "--ip", "198.18.9.10", "--reason", "cAnArY-of-a-message"]);
+    let began = Instant::now();
+    while !(server.get("/v1/deliveries").to_string().contains("no queue is bound")
+        && server.get("/v1/sources").to_string().contains("ACCESS_REFUSED"))
+    {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", server.get("/v1/sources"));
+        thread::sleep(Duration::from_millis(100));
+    }
+    server.stop();
+    let log = fs::read_to_string(start.complaints()).expect("it is text");
+    assert!(!log.contains(&as_bytes(CANARY)) && !log.contains("lapin"), "the log tells of what is sent to a broker");
+    // What a decision is for is ours to say; what is sent to a broker is not.
+    assert!(!log.contains("cAnArY-of-a-broker"), "the log has a password");
 }
 
 #[test]

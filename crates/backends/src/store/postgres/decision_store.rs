@@ -38,8 +38,13 @@ impl DecisionStore for PostgresStore {
         ids: &[DecisionId],
         ended: &Ended,
         audit: &[AuditEntry],
+        tell: Tell<'_>,
     ) -> Result<Vec<Decision>, StoreError> {
-        self.write(async |it| decisions::end(it, ids, ended, audit).await)
+        let (changed, posted) = self.write(async |it| decisions::end(it, ids, ended, audit, tell).await)?;
+        if 0 < posted {
+            self.wake();
+        }
+        Ok(changed)
     }
 
     fn release_decision(

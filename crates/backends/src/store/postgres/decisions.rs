@@ -85,23 +85,27 @@ pub(super) async fn admit(session: &Session, admission: &Admission<'_>) -> Resul
     Ok(Admitted { decisions, posted })
 }
 
+/// The decisions that are ended, and how many messages were posted about them.
 pub(super) async fn end(
     session: &Session,
     ids: &[DecisionId],
     ended: &Ended,
     entries: &[AuditEntry],
-) -> Result<Vec<Decision>, Fault> {
-    let mut changed = Vec::new();
+    tell: Tell<'_>,
+) -> Result<(Vec<Decision>, usize), Fault> {
+    let (mut changed, mut told) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(decision) = held(session, *id).await?.filter(|it| it.ended.is_none()) else { continue };
         let decision = Decision { ended: Some(ended.clone()), changed: next_change(session, 1).await?, ..decision };
         update(session, &decision).await?;
+        told.extend((tell.0)(&decision));
         changed.push(decision);
     }
     if !changed.is_empty() {
         audit::write(session, entries).await?;
     }
-    Ok(changed)
+    let posted = outbox::post(session, &told.iter().collect::<Vec<_>>(), ended.at).await?;
+    Ok((changed, posted))
 }
 
 /// The decision that is released, and how many messages were posted about it.

@@ -109,21 +109,29 @@ impl DecisionStore for SqliteStore {
         ids: &[DecisionId],
         ended: &Ended,
         audit: &[AuditEntry],
+        tell: Tell<'_>,
     ) -> Result<Vec<Decision>, StoreError> {
-        self.write(|transaction| {
+        let mut posted = 0;
+        let changed = self.write(|transaction| {
             let mut changed = Vec::new();
+            posted = 0;
             for id in ids {
                 let Some(decision) = one(transaction, *id)?.filter(|it| it.ended.is_none()) else { continue };
                 let decision =
                     Decision { ended: Some(ended.clone()), changed: next_change(transaction, 1)?, ..decision };
                 update(transaction, &decision)?;
+                posted += outbox::post(transaction, &(tell.0)(&decision), ended.at)?;
                 changed.push(decision);
             }
             if !changed.is_empty() {
                 write_audit(transaction, audit)?;
             }
             Ok(changed)
-        })
+        })?;
+        if 0 < posted {
+            self.wake();
+        }
+        Ok(changed)
     }
 
     fn release_decision(
