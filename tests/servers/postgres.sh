@@ -25,6 +25,16 @@ recovery_init_sync_method = syncfs
 C
 }
 
+# Makes a standby's folder, a copy of the server of another port: postgres_copy FOLDER PORT PRIMARY_PORT
+postgres_copy() {
+    local data=$1 port=$2 primary_port=$3
+    mkdir -m 700 "$data"
+    if [[ $EUID -eq 0 ]]; then chown postgres "$data"; fi
+    as_postgres env PGPASSWORD=test-only "$(postgres_programs)/pg_basebackup" -h 127.0.0.1 -p "$primary_port" -U bartizan \
+        -D "$data/data" --write-recovery-conf --wal-method=stream --checkpoint=fast --no-sync
+    echo "port = $port" >>"$data/data/postgresql.conf"
+}
+
 # Becomes the server of a folder: postgres_become FOLDER
 postgres_become() {
     local programs

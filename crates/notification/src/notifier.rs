@@ -134,11 +134,13 @@ impl Notifier {
         self.destinations.iter().for_each(|it| it.wake.notify_one());
     }
 
-    /// Starts a worker for each destination, until `stop` is true.
+    /// Starts a worker for each destination, until `stop` is true. What they hold is held under a name that begins with
+    /// `owners`, so that the next process of the same installation can tell what this one held.
     pub fn start(
         self: &Arc<Self>,
         runtime: &Handle,
         store: &Arc<dyn Store>,
+        owners: &str,
         stop: &watch::Receiver<bool>,
     ) -> Vec<JoinHandle<()>> {
         let notifier = Arc::downgrade(self);
@@ -147,7 +149,7 @@ impl Notifier {
                 notifier.wake();
             }
         }));
-        let owner: Arc<str> = Arc::from(owner());
+        let owner: Arc<str> = Arc::from(owners.to_owned() + &owner());
         let spawn = |it: &Destination| {
             let worker = Worker {
                 destination: it.name.clone(),

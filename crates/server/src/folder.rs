@@ -15,6 +15,9 @@ pub(crate) const SOCKET: &str = "control.sock";
 /// How much room is kept in the file `reserve`, in bytes: a start writes some pages of the store and a few small files.
 const RESERVE_BYTES: u64 = 1 << 20;
 
+/// How long the name of an installation is: 128 bits, written in hexadecimal.
+const OWNERS_BYTES: usize = 32;
+
 /// A data folder that this process holds.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -136,6 +139,25 @@ impl Folder {
         self.path.join("admin.key")
     }
 
+    /// How the holders of this folder call themselves where others may be beside them: the beginning of their names. It is
+    /// made by chance at the first start and stays with the folder.
+    pub(crate) fn owners(&self) -> Result<String, Failure> {
+        let path = self.path.join("installation");
+        let is_usable = |it: &str| it.len() == OWNERS_BYTES && it.bytes().all(|it| it.is_ascii_hexdigit());
+        let known = fs::read_to_string(&path).ok().map(|it| it.trim().to_owned()).filter(|it| is_usable(it));
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let mut bytes = [0; OWNERS_BYTES / 2];
+                getrandom::fill(&mut bytes).map_err(|it| unusable(&path, &it))?;
+                let number: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+                Self::write_private(&path, &format!("{number}\n"))?;
+                number
+            }
+        };
+        Ok(number + ".")
+    }
+
     /// The folder as an open file, for sockets in it.
     pub(crate) fn open(&self) -> Result<File, Failure> {
         debug_assert!(self.lock.metadata().is_ok());
@@ -176,6 +198,20 @@ mod tests {
         // There is room on the disk, so it stays.
         drop(Folder::hold(&path).expect("nobody holds it"));
         assert!(path.join("reserve").exists());
+    }
+
+    #[test]
+    fn an_installation_keeps_its_name_and_no_two_have_the_same() {
+        let parent = tempfile::tempdir().expect("a temporary folder can be made");
+        let owners = |name: &str| {
+            let folder = Folder::hold(&parent.path().join(name)).expect("nobody holds it");
+            folder.owners().expect("it can be written")
+        };
+        let first = owners("a");
+        assert_eq!((first.len(), owners("a")), (OWNERS_BYTES + 1, first.clone()));
+        assert_ne!(owners("b"), first);
+        fs::write(parent.path().join("a/installation"), "no name\n").expect("it is ours");
+        assert_ne!(owners("a"), "no name.");
     }
 
     #[test]

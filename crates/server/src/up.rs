@@ -239,7 +239,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let notifier = config.notify.notifier()?;
     let resolver = config.crawlers.address()?;
     let core = Core::open(&config.data, &config, WhenAway::Wait)?;
-    end_leases(core.store.as_ref())?;
+    let owners = core.folder.owners()?;
+    end_leases(core.store.as_ref(), &owners)?;
     let proxy = config
         .gateway
         .as_ref()
@@ -348,7 +349,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     if let Some(certificates) = tls.clone() {
         runtime.spawn(upkeep::renew_certificates(certificates, stopping.clone()));
     }
-    let mut delivering = assembly.notifier.start(runtime.handle(), &assembly.core.store, &stopping);
+    let mut delivering =
+        assembly.notifier.start(runtime.handle(), &assembly.core.store, &assembly.core.folder.owners()?, &stopping);
     let (log, ingest) = (&assembly.core.log, &assembly.ingest);
     delivering.extend(assembly.brokers.forward(runtime.handle(), log, ingest, &stopping));
     delivering.extend(reading);
@@ -404,10 +406,10 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     }
 }
 
-/// Gives back the messages that were on their way when the process before ended: the folder is ours, so whoever held them is gone.
-/// Where that cannot be written now, they wait until their time is over.
-fn end_leases(store: &dyn Store) -> Result<(), Failure> {
-    match store.end_leases() {
+/// Gives back the messages that were on their way when the process before ended: the folder is ours, so whoever of `owners`
+/// held them is gone. Where that cannot be written now, they wait until their time is over.
+fn end_leases(store: &dyn Store, owners: &str) -> Result<(), Failure> {
+    match store.end_leases(owners) {
         Ok(0) => {}
         Ok(messages) => {
             tracing::info!(messages, "Messages were on their way when the process before ended; they may arrive twice");

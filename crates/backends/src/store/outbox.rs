@@ -293,12 +293,13 @@ pub trait Outbox {
     /// [`StoreError::Unavailable`].
     fn settle(&self, owner: &str, settled: &[(MessageId, Outcome)], now: Timestamp) -> Result<usize, StoreError>;
 
-    /// Ends every lease: for whoever knows that nobody else delivers, as after a crash. What was held may have arrived.
+    /// Ends every lease of the owners whose names begin with `owners`: for whoever knows that they are gone, as after a
+    /// crash. What was held may have arrived. Others may share the store, so their leases stay.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn end_leases(&self) -> Result<usize, StoreError>;
+    fn end_leases(&self, owners: &str) -> Result<usize, StoreError>;
 
     /// Returns when the next message of a destination is due or its lease ends; `None` when none waits.
     ///

@@ -132,7 +132,7 @@ impl Setup {
 
     pub(crate) fn start(&self) -> Running {
         let (stop, stopping) = watch::channel(false);
-        let workers = self.notifier.start(&tokio::runtime::Handle::current(), &self.store, &stopping);
+        let workers = self.notifier.start(&tokio::runtime::Handle::current(), &self.store, "ours.", &stopping);
         Running { stop, workers }
     }
 

@@ -8,11 +8,11 @@ use model::intake::{IngestError, Submission};
 use outbound::amqp::backoff;
 use outbound::amqp::broker::AmqpError;
 use outbound::amqp::subscription::{Delivery, Subscription};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::board::Source;
-use super::message::{self, Batch};
+use super::message::{self, Batch, Reply};
 use crate::sink::Sink;
 
 /// How many messages are handed over at once.
@@ -106,18 +106,16 @@ impl Reader<'_> {
             };
             let deliveries = self.gather(first)?;
             let Some(through) = deliveries.last().map(|it| it.tag) else { continue };
-            let (messages, batch) = self.parse(deliveries).await;
-            if self.hand_over(&batch).await?.is_break() {
-                return Ok(());
-            }
+            let messages = deliveries.len();
+            let ControlFlow::Continue(replies) = self.store(deliveries).await? else { return Ok(()) };
             // The broker takes the answers before the acknowledgement: whoever is not answered is not acknowledged.
-            for reply in &batch.replies {
+            for reply in &replies {
                 self.subscription.reply(&reply.to, reply.correlation_id.as_deref(), &reply.body).await?;
             }
             self.subscription.acknowledge(through).await?;
             let mut state = self.source.state();
             state.acknowledged += messages as u64;
-            state.replies += batch.replies.len() as u64;
+            state.replies += replies.len() as u64;
         }
     }
 
@@ -136,26 +134,49 @@ impl Reader<'_> {
         Ok(deliveries)
     }
 
-    /// Reads messages where it disturbs nobody.
-    async fn parse(&self, deliveries: Vec<Delivery>) -> (usize, Batch) {
-        let (messages, now) = (deliveries.len(), self.sink.now());
+    /// Reads messages where it disturbs nobody and hands over what is in them, part by part; returns what is said to those
+    /// who wait. Breaks when the sink is stopping.
+    async fn store(&mut self, deliveries: Vec<Delivery>) -> Result<ControlFlow<(), Vec<Reply>>, AmqpError> {
+        let (source, now) = (self.source.clone(), self.sink.now());
         let bytes: usize = deliveries.iter().map(|it| it.body.len()).sum();
+        let mut replies = Vec::new();
         if bytes <= INLINE_BYTES_MAX {
-            return (messages, message::read_all(&self.source.input, &deliveries, now));
+            let mut parts = Vec::new();
+            let mut pass = |part| {
+                parts.push(part);
+                true
+            };
+            message::read_all(&source.input, &deliveries, now, &mut pass);
+            for part in parts {
+                if self.hand_over(&part).await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                replies.extend(part.replies);
+            }
+            return Ok(ControlFlow::Continue(replies));
         }
-        let source = self.source.clone();
-        let reading = tokio::task::spawn_blocking(move || message::read_all(&source.input, &deliveries, now));
+        // One part waits while another is stored, so that no more of a large message is in memory than its bytes.
+        let (sender, mut parts) = mpsc::channel(1);
+        let mut pass = move |part| sender.blocking_send(part).is_ok();
+        let reading =
+            tokio::task::spawn_blocking(move || message::read_all(&source.input, &deliveries, now, &mut pass));
+        while let Some(part) = parts.recv().await {
+            if self.hand_over(&part).await?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            replies.extend(part.replies);
+        }
         match reading.await {
-            Ok(batch) => (messages, batch),
+            Ok(()) => Ok(ControlFlow::Continue(replies)),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is ending: nothing was read, and nothing will be taken.
+                // The runtime is ending: not all was read, and nothing will be taken.
                 Err(_) => std::future::pending().await,
             },
         }
     }
 
-    /// Hands a batch to the sink and waits as long as it has no room; breaks when it is stopping.
+    /// Hands a part to the sink and waits as long as it has no room; breaks when it is stopping.
     async fn hand_over(&self, batch: &Batch) -> Result<ControlFlow<()>, AmqpError> {
         let name = &self.source.input.name;
         let mut delay = ROOM_WAIT_MIN;

@@ -1,8 +1,9 @@
 //! A message to events: the same for one that is read as a file and for one that is the body of a request.
+//!
+//! What was read is passed on in parts, so that a large message takes no more room at once than a small one.
 
-use std::sync::Arc;
-
-use model::intake::{Events, Quarantined};
+use model::id::digest128;
+use model::intake::{Events, Once, Quarantined};
 use model::limits::EVENT_BYTES_MAX;
 use model::time::Timestamp;
 use normalize::formats::{self, Sniffer};
@@ -17,19 +18,27 @@ use super::settings::{AmqpInput, Reader};
 
 /// How much of a message tells how its records are told apart, in bytes.
 const HEAD_BYTES: usize = 1024;
+/// Larger messages are not read, in bytes: it is what RabbitMQ lets through unless it is told otherwise. Their beginning goes
+/// to quarantine.
+pub(super) const MESSAGE_BYTES_MAX: usize = 128 << 20;
+/// A part is passed on once it has this many bytes: far less than may wait to be written, so that there is room for it
+/// sooner or later.
+const PART_BYTES_MAX: usize = 4 << 20;
+/// What a record in quarantine takes beside itself, in bytes, about.
+const QUARANTINED_BYTES: usize = 512;
 /// The format that reads what one of the two routes refused, once its sender or we have been mended.
 const REPLAYED_AS: &str = "event";
 /// What the sender of a message is told whose event is durable and has no score yet.
 const QUEUED: &[u8] = br#"{"status_code":202,"response_msg":"queued"}"#;
 
-/// Messages that were read.
+/// What was read of messages: all of it, or a part.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// The events.
     pub(super) events: Events,
     /// The records that could not be read.
     pub(super) quarantined: Vec<Quarantined>,
-    /// What is said to those who wait for it.
+    /// What is said to those who wait for it, once this and all before it is durable.
     pub(super) replies: Vec<Reply>,
 }
 
@@ -44,19 +53,60 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads messages, in order.
-pub(super) fn read_all(input: &AmqpInput, deliveries: &[Delivery], now: Timestamp) -> Batch {
-    let mut batch = Batch::default();
+/// Reads messages, in order, and gives what is in them to `pass`, part by part. When that answers `false`, nobody wants the
+/// rest, and it is not read.
+pub(super) fn read_all(
+    input: &AmqpInput,
+    deliveries: &[Delivery],
+    now: Timestamp,
+    pass: &mut dyn FnMut(Batch) -> bool,
+) {
+    let mut parts = Parts { batch: Batch::default(), quarantined_bytes: 0, pass, is_wanted: true };
     for delivery in deliveries {
-        let mut reading = OneMessage { input, delivery, now, batch: &mut batch, refusals: Vec::new(), records: 0 };
+        let mut reading = OneMessage { input, delivery, now, parts: &mut parts, refusals: Vec::new(), records: 0 };
         reading.read();
         let refusals = reading.refusals;
+        if !parts.is_wanted {
+            return;
+        }
         if let Some(to) = delivery.reply_to.clone().filter(|_| input.replies) {
             let body = if refusals.is_empty() { QUEUED.to_vec() } else { refused(&refusals) };
-            batch.replies.push(Reply { to, correlation_id: delivery.correlation_id.clone(), body });
+            parts.batch.replies.push(Reply { to, correlation_id: delivery.correlation_id.clone(), body });
         }
     }
-    batch
+    parts.pass();
+}
+
+/// The part that is being filled, and where it goes.
+struct Parts<'a> {
+    batch: Batch,
+    quarantined_bytes: usize,
+    pass: &'a mut dyn FnMut(Batch) -> bool,
+    is_wanted: bool,
+}
+
+impl Parts<'_> {
+    fn close_event(&mut self) {
+        self.batch.events.close();
+        self.pass_when_full();
+    }
+
+    fn keep(&mut self, record: Quarantined) {
+        self.quarantined_bytes += record.record.len() + QUARANTINED_BYTES;
+        self.batch.quarantined.push(record);
+        self.pass_when_full();
+    }
+
+    fn pass_when_full(&mut self) {
+        if PART_BYTES_MAX <= self.batch.events.bytes.len() + self.quarantined_bytes {
+            self.pass();
+        }
+    }
+
+    fn pass(&mut self) {
+        self.quarantined_bytes = 0;
+        self.is_wanted = (self.pass)(std::mem::take(&mut self.batch));
+    }
 }
 
 /// What the sender of a message is told that cannot be read.
@@ -67,18 +117,23 @@ fn refused(refusals: &[Refusal]) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-struct OneMessage<'a> {
+struct OneMessage<'a, 'p> {
     input: &'a AmqpInput,
     delivery: &'a Delivery,
     now: Timestamp,
-    batch: &'a mut Batch,
+    parts: &'a mut Parts<'p>,
     refusals: Vec<Refusal>,
     records: u64,
 }
 
-impl<'a> OneMessage<'a> {
+impl OneMessage<'_, '_> {
     fn read(&mut self) {
         let body = &self.delivery.body;
+        if MESSAGE_BYTES_MAX < body.len() {
+            let message = format!("the message is over {} MiB", MESSAGE_BYTES_MAX >> 20);
+            let refusal = Refusal { code: Code::TooLarge, field: None, message, value: None };
+            return self.refuse(0, refusal, body, Some(body.len() as u64));
+        }
         match self.input.reader {
             Reader::Logs => self.read_form(|reading, out| logs::read(body, 0, reading, out)),
             Reader::Ingest => {
@@ -99,9 +154,10 @@ impl<'a> OneMessage<'a> {
 
     fn read_form(&mut self, read: impl FnOnce(&Reading<'_>, &mut Vec<u8>) -> Result<(), Vec<Refusal>>) {
         self.records = 1;
-        let reading = reading(self.input, self.delivery, self.now);
-        let Err(refusals) = read(&reading, &mut self.batch.events.bytes) else {
-            self.batch.events.close();
+        let name = name_of(self.delivery);
+        let reading = reading(self.input, name.as_deref(), self.now);
+        let Err(refusals) = read(&reading, &mut self.parts.batch.events.bytes) else {
+            self.parts.close_event();
             return;
         };
         let message = refusals.iter().map(|it| it.message.as_str()).collect::<Vec<_>>().join("; ");
@@ -111,19 +167,23 @@ impl<'a> OneMessage<'a> {
 
     fn read_records(&mut self, framing: Framing, mut sniffer: Sniffer) {
         let delivery = self.delivery;
-        let reading = reading(self.input, delivery, self.now);
+        let name = name_of(delivery);
+        let reading = reading(self.input, name.as_deref(), self.now);
         let mut framer = Framer::new(framing, 0);
         let mut take = |offset: u64, record: Result<&[u8], normalize::framing::Unframed<'_>>| {
+            if !self.parts.is_wanted {
+                return;
+            }
             let (kept, bytes, read) = match record {
                 Ok(record) => {
-                    let read = sniffer.read(record, offset, &reading, &mut self.batch.events.bytes);
+                    let read = sniffer.read(record, offset, &reading, &mut self.parts.batch.events.bytes);
                     (record, Some(record.len() as u64), read)
                 }
                 Err(it) => (it.beginning, it.bytes, Err(it.refusal)),
             };
             match read {
                 Ok(formats::Read::Event) => {
-                    self.batch.events.close();
+                    self.parts.close_event();
                     self.records += 1;
                 }
                 Ok(formats::Read::Nothing) => {}
@@ -150,7 +210,7 @@ impl<'a> OneMessage<'a> {
             Reader::Format(it) => it.name,
             Reader::Logs | Reader::Ingest => REPLAYED_AS,
         };
-        self.batch.quarantined.push(Quarantined {
+        self.parts.keep(Quarantined {
             input: self.input.name.to_string(),
             place: self.place(offset),
             format: format.to_owned(),
@@ -174,11 +234,17 @@ impl<'a> OneMessage<'a> {
     }
 }
 
+/// What the ids of the events of a message are made of, if it has a name. With the body in it, messages that differ are told
+/// apart though their sender calls them all the same; one that comes again is the same, byte by byte.
+fn name_of(delivery: &Delivery) -> Option<String> {
+    let key = delivery.message_id.clone()?;
+    Some(Once { key, body: digest128(&[&delivery.body]) }.name())
+}
+
 /// An id of its own goes before that of the message; without both a record is new each time it comes.
-fn reading<'a>(input: &'a AmqpInput, delivery: &'a Delivery, now: Timestamp) -> Reading<'a> {
-    let ids = delivery.message_id.as_deref().map_or(Ids::New, |key| Ids::Request { key });
-    let name: &'a Arc<str> = &input.name;
-    Reading { input: name, received: Some(now), now, synthetic: false, ids }
+fn reading<'a>(input: &'a AmqpInput, name: Option<&'a str>, now: Timestamp) -> Reading<'a> {
+    let ids = name.map_or(Ids::New, |key| Ids::Request { key });
+    Reading { input: &input.name, received: Some(now), now, synthetic: false, ids }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use model::event::EventView;
 use model::id::EventId;
 use outbound::amqp::broker::Broker;
@@ -25,8 +27,21 @@ fn delivery(body: &str) -> Delivery {
     Delivery { tag: 7, body: body.as_bytes().to_vec(), ..Delivery::default() }
 }
 
+fn parts(input: &AmqpInput, delivery: Delivery) -> Vec<Batch> {
+    let mut parts = Vec::new();
+    let mut pass = |part| {
+        parts.push(part);
+        true
+    };
+    read_all(input, &[delivery], NOON, &mut pass);
+    parts
+}
+
+/// Reads a message that fits one part.
 fn read(reader: Reader, delivery: Delivery) -> Batch {
-    read_all(&input(reader), &[delivery], NOON)
+    let mut parts = parts(&input(reader), delivery);
+    assert_eq!(parts.len(), 1);
+    parts.remove(0)
 }
 
 #[track_caller]
@@ -77,7 +92,8 @@ fn an_id_of_its_own_goes_before_that_of_the_message() {
         EventView::of(&event).unwrap().id
     };
     assert_eq!(id(CLOUD, Some("m")), EventId::of_source("door", "door", "e-1"));
-    assert_eq!(id(LOG, Some("m")), EventId::of_request("door", "m", 0));
+    let name = Once { key: "m".to_owned(), body: digest128(&[LOG.as_bytes()]) }.name();
+    assert_eq!(id(LOG, Some("m")), EventId::of_request("door", &name, 0));
     assert_eq!(id(LOG, None), EventId::default());
 }
 
@@ -94,5 +110,59 @@ fn who_waits_is_answered() {
     assert_eq!(refused["errors"].as_array().map(Vec::len), Some(5));
     assert!(read(Reader::Ingest, delivery(CLOUD)).replies.is_empty());
     let silent = AmqpInput { replies: false, ..input(Reader::Ingest) };
-    assert!(read_all(&silent, &[ask(CLOUD)], NOON).replies.is_empty());
+    assert!(parts(&silent, ask(CLOUD)).iter().all(|it| it.replies.is_empty()));
+}
+
+#[test]
+fn messages_that_differ_are_told_apart_though_they_are_called_the_same() {
+    let ids = |body: &str| {
+        let named = Delivery { message_id: Some("m".into()), ..delivery(body) };
+        let batch = read(Reader::Any, named);
+        batch.events.iter().map(|it| EventView::of(it).unwrap().id).collect::<Vec<_>>()
+    };
+    let other = LOG.replace("401", "403");
+    assert_eq!(ids(LOG), ids(LOG));
+    assert_ne!(ids(LOG), ids(&other));
+    let two = ids(&format!("{LOG}\n{LOG}\n"));
+    assert_ne!(two[0], two[1]);
+}
+
+#[test]
+fn a_large_message_is_passed_on_in_parts_and_answered_with_the_last() {
+    let records = 20_000;
+    let lines = format!("{LOG}\nnonsense\n").repeat(records);
+    let ask = Delivery { message_id: Some("m".into()), reply_to: Some("theirs".into()), ..delivery(&lines) };
+    let parts = parts(&input(Reader::Any), ask);
+    let (last, before) = parts.split_last().unwrap();
+    assert!(!before.is_empty(), "there is one part");
+    assert!(before.iter().all(|it| it.replies.is_empty()) && last.replies.len() == 1);
+    for part in &parts {
+        let kept: usize = part.quarantined.iter().map(|it| it.record.len() + QUARANTINED_BYTES).sum();
+        assert!(part.events.bytes.len() + kept < PART_BYTES_MAX + EVENT_BYTES_MAX);
+    }
+    let ids: std::collections::BTreeSet<_> =
+        parts.iter().flat_map(|it| it.events.iter()).map(|it| EventView::of(it).unwrap().id).collect();
+    assert_eq!((ids.len(), parts.iter().map(|it| it.quarantined.len()).sum::<usize>()), (records, records));
+}
+
+#[test]
+fn of_a_message_that_nobody_wants_any_more_the_rest_is_not_read() {
+    let lines = format!("{LOG}\n").repeat(60_000);
+    let mut passed = 0;
+    let mut pass = |_| {
+        passed += 1;
+        false
+    };
+    read_all(&input(Reader::Any), &[delivery(&lines), delivery(LOG)], NOON, &mut pass);
+    assert_eq!(passed, 1);
+}
+
+#[test]
+fn a_message_over_the_limit_is_not_read_and_its_beginning_is_kept() {
+    for (bytes, is_over) in [(MESSAGE_BYTES_MAX, false), (MESSAGE_BYTES_MAX + 1, true)] {
+        let batch = read(Reader::Logs, Delivery { body: vec![b'x'; bytes], ..Delivery::default() });
+        let kept = &batch.quarantined[0];
+        assert_eq!(kept.reason == "the message is over 128 MiB", is_over, "{}", kept.reason);
+        assert!(!kept.is_whole() && kept.bytes == Some(bytes as u64) && batch.events.is_empty());
+    }
 }

@@ -177,8 +177,12 @@ impl Connections {
         let connector = self.connector.clone();
         let connecting = self.runtime().spawn(async move { connector.connect().await });
         let made = wait(connecting, self.connect_patience()).ok_or_else(timed_out)?;
-        let session = self.drive(made.map_err(|_| timed_out())?.map_err(tell)?);
-        wait(session.run(&self.greeting), self.settings.connect_timeout).ok_or_else(timed_out)?.map_err(Fault::told)?;
+        let mut session = self.drive(made.map_err(|_| timed_out())?.map_err(tell)?);
+        let greeted = async {
+            session.run(&self.greeting).await?;
+            session.meet().await
+        };
+        wait(greeted, self.settings.connect_timeout).ok_or_else(timed_out)?.map_err(Fault::told)?;
         Ok(session)
     }
 

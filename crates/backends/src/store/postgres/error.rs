@@ -74,6 +74,11 @@ pub(super) fn is_final(error: &Error) -> bool {
     code.code().starts_with("28") || [SqlState::INVALID_CATALOG_NAME, SqlState::INSUFFICIENT_PRIVILEGE].contains(code)
 }
 
+/// Nobody can say whether a commit was done: who knew it does not answer, and whoever answers now is another server.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer to a commit was lost, and another server has taken over: whether it was done is unknown")]
+pub(super) struct Unknowable;
+
 /// What took too long, or never came.
 pub(super) fn timed_out() -> StoreError {
     StoreError::Unavailable(io::Error::from(io::ErrorKind::TimedOut).into())

@@ -4,27 +4,22 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread;
 use std::time::Instant;
-use std::{fs, thread};
 
-use model::alert::Alert;
-use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::own_server::{OwnServer, PATIENCE, Stop, check_commits, commit_until};
 use super::settings::{Password, SslMode};
 use super::tests::settings_of;
 use super::*;
 use crate::servers;
 use crate::store::conformance::alert;
 use crate::store::outbox::{DeliveryQuery, Outbox, Subject};
-
-/// How long something may take that has to happen by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn is_left_out() -> bool {
     servers::is_left_out(module_path!())
@@ -33,7 +28,7 @@ fn is_left_out() -> bool {
 /// What is done with the next end of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Cut {
+pub(super) enum Cut {
     Nothing = 0,
     /// It is not passed on.
     Request = 1,
@@ -43,16 +38,18 @@ enum Cut {
     AnswerAndAll = 3,
     /// Nobody is let through.
     All = 4,
+    /// It is not passed on, and from then on nobody is let through.
+    RequestAndAll = 5,
 }
 
 /// Stands between us and the server.
-struct Proxy {
-    port: u16,
+pub(super) struct Proxy {
+    pub(super) port: u16,
     cut: Arc<AtomicU8>,
 }
 
 impl Proxy {
-    fn start(server: u16) -> Self {
+    pub(super) fn start(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (port, cut) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU8::new(Cut::Nothing as u8)));
         let shared = cut.clone();
@@ -70,7 +67,7 @@ impl Proxy {
         Self { port, cut }
     }
 
-    fn set(&self, cut: Cut) {
+    pub(super) fn set(&self, cut: Cut) {
         self.cut.store(cut as u8, Ordering::SeqCst);
     }
 }
@@ -98,8 +95,9 @@ fn forward(mut from: TcpStream, mut to: TcpStream, cut: &AtomicU8) {
             }
             continue;
         }
-        cut.store(if wanted == Cut::AnswerAndAll as u8 { Cut::All } else { Cut::Nothing } as u8, Ordering::SeqCst);
-        if wanted != Cut::Request as u8 {
+        let is_of_all = [Cut::AnswerAndAll as u8, Cut::RequestAndAll as u8].contains(&wanted);
+        cut.store(if is_of_all { Cut::All } else { Cut::Nothing } as u8, Ordering::SeqCst);
+        if ![Cut::Request as u8, Cut::RequestAndAll as u8].contains(&wanted) {
             // Nothing that the server says from here on comes to us.
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.write_all(&buffer[..count]);
@@ -110,7 +108,7 @@ fn forward(mut from: TcpStream, mut to: TcpStream, cut: &AtomicU8) {
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-fn row(of: &AlertId) -> OutboxRow {
+pub(super) fn row(of: &AlertId) -> OutboxRow {
     OutboxRow {
         subject: Subject::Alert(*of),
         destination: "d".into(),
@@ -197,76 +195,6 @@ fn a_doubtful_commit_of_an_owner_that_was_is_fenced_off() {
     assert!(matches!(store.commit(&commit), Err(StoreError::Fenced { .. })));
 }
 
-/// A server of the test's own, which it may kill.
-struct OwnServer {
-    folder: TempDir,
-    port: u16,
-    child: Child,
-    pair: Option<[PathBuf; 2]>,
-}
-
-impl OwnServer {
-    fn start(pair: Option<[PathBuf; 2]>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let child = Self::spawn(&folder, port, pair.as_ref());
-        Self { folder, port, child, pair }
-    }
-
-    fn spawn(folder: &TempDir, port: u16, pair: Option<&[PathBuf; 2]>) -> Child {
-        let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/own-postgres"))
-            .arg(folder.path().join("server"))
-            .arg(port.to_string())
-            .args(pair.into_iter().flatten())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap()
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn revive(&mut self) {
-        self.child = Self::spawn(&self.folder, self.port, self.pair.as_ref());
-    }
-
-    fn settings(&self) -> Settings {
-        Settings::of_url(&format!("postgres://bartizan:test-only@127.0.0.1:{}/postgres", self.port)).unwrap()
-    }
-
-    /// Opens the store as soon as the server is there.
-    fn open(&self, settings: &Settings) -> PostgresStore {
-        let began = Instant::now();
-        loop {
-            match PostgresStore::open(settings) {
-                Ok(store) => return store,
-                Err(error) => assert!(began.elapsed() < PATIENCE, "{error}: {:?}", std::error::Error::source(&error)),
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for OwnServer {
-    fn drop(&mut self) {
-        let _ = (self.child.kill(), self.child.wait());
-    }
-}
-
-/// Ends the owner also when the test fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn a_server_that_is_killed_amid_commits_loses_and_doubles_nothing() {
     if is_left_out() {
@@ -277,30 +205,7 @@ fn a_server_that_is_killed_amid_commits_loses_and_doubles_nothing() {
     let rounds = 4;
     let stop = AtomicBool::new(false);
     let (raised, commits) = thread::scope(|scope| {
-        let owner = scope.spawn(|| {
-            let mut lease = store.acquire(PartitionId(0)).unwrap();
-            let (mut raised, mut number, began) = (Vec::new(), 0, Instant::now());
-            while !stop.load(Ordering::SeqCst) {
-                number += 1;
-                // A new alert, and one that grows.
-                let alerts = [alert(number), Alert { count: number, ..alert(0) }];
-                let outbox = alerts.each_ref().map(|it| row(&it.id));
-                let to = Position(number);
-                let now = Timestamp(1);
-                let commit = Commit { lease, to, alerts: &alerts, outbox: &outbox, proposals: &[], now };
-                let committed = loop {
-                    match store.commit(&commit) {
-                        Ok(committed) => break committed,
-                        Err(error) => assert!(error.is_transient(), "{error}"),
-                    }
-                    assert!(began.elapsed() < 4 * PATIENCE, "it does not end");
-                    thread::sleep(Duration::from_millis(20));
-                };
-                raised.extend(committed.raised);
-                lease.position = to;
-            }
-            (raised, number)
-        });
+        let owner = scope.spawn(|| commit_until(&store, &stop));
         let _stop = Stop(&stop);
         for round in 0..rounds {
             thread::sleep(Duration::from_millis(300 + 70 * round));
@@ -326,16 +231,7 @@ fn a_server_that_is_killed_amid_commits_loses_and_doubles_nothing() {
         owner.join().unwrap()
     });
     assert!(rounds < commits, "{commits} commits in {rounds} rounds");
-    let mut expected: Vec<_> = (0..=commits).map(|it| alert(it).id).collect();
-    let mut raised = raised;
-    expected.sort_unstable();
-    raised.sort_unstable();
-    assert_eq!(raised, expected, "each was raised once");
-    assert_eq!(store.alert_ids(AlertId(0), AlertId(u128::MAX), usize::MAX).unwrap(), expected);
-    assert_eq!(store.position(PartitionId(0)).unwrap(), Position(commits));
-    assert_eq!(store.alert(alert(0).id).unwrap().unwrap().alert.count, commits);
-    let posted = store.deliveries(&DeliveryQuery { limit: usize::MAX, ..DeliveryQuery::default() }).unwrap();
-    assert_eq!(posted.len(), expected.len());
+    check_commits(&store, raised, commits);
 }
 
 fn fixture(name: &str) -> PathBuf {

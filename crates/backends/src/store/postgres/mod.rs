@@ -12,12 +12,16 @@ mod decision_store;
 mod decisions;
 mod error;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
 mod keys;
 mod life;
 mod listen;
 mod outbox;
 mod outbox_store;
+#[cfg(test)]
+mod own_server;
 mod positions;
 mod schema;
 mod session;

@@ -33,8 +33,8 @@ impl Outbox for PostgresStore {
         self.write(async |it| outbox::settle(it, owner, settled, now).await)
     }
 
-    fn end_leases(&self) -> Result<usize, StoreError> {
-        self.write(async |it| upkeep::end_leases(it).await)
+    fn end_leases(&self, owners: &str) -> Result<usize, StoreError> {
+        self.write(async |it| upkeep::end_leases(it, owners).await)
     }
 
     fn next_due(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {

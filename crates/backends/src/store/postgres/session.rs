@@ -27,6 +27,7 @@ pub(super) struct Session {
     statements: RefCell<HashMap<String, Statement>>,
     /// The task that moves the bytes; without it the connection ends at once, whatever is still on its way.
     driver: AbortHandle,
+    server: Option<String>,
 }
 
 impl Drop for Session {
@@ -37,7 +38,29 @@ impl Drop for Session {
 
 impl Session {
     pub(super) fn new(client: Client, driver: AbortHandle) -> Self {
-        Self { client, statements: RefCell::default(), driver }
+        Self { client, statements: RefCell::default(), driver, server: None }
+    }
+
+    /// Asks which server is at the other end; before the first transaction.
+    ///
+    /// The timeline is that of now, also right after a standby was promoted: what is in the control file is only that of
+    /// the last checkpoint.
+    pub(super) async fn meet(&mut self) -> Result<(), Fault> {
+        let sql = "SELECT system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) \
+             FROM pg_control_system()";
+        self.server = match self.row(sql, &[]).await {
+            Ok(Some(row)) => Some(cell(&row, 0)?),
+            Err(Fault::Lost(error)) => return Err(Fault::Lost(error)),
+            // Some that are only like PostgreSQL do not say.
+            Ok(None) | Err(_) => None,
+        };
+        Ok(())
+    }
+
+    /// Which server is at the other end: the number of its cluster and its timeline, which begins anew when a standby is
+    /// promoted. Numbers of transactions mean something only together with it. `None` for one that does not say.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// Whether the connection is known to have ended.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::PostgresStore;
 use super::connections::Lent;
-use super::error::{Fault, timed_out};
+use super::error::{Fault, Unknowable, timed_out};
 use super::session::Session;
 use super::wait::wait;
 use crate::store::StoreError;
@@ -32,8 +32,25 @@ pub(super) struct Undone<T> {
 enum Tried<T> {
     Done(T),
     Failed(Fault),
-    /// The end of the transaction of this number was sent, and no answer came.
-    Unanswered(T, String, StoreError),
+    /// The end of the transaction was sent, and no answer came.
+    Unanswered(T, Transaction, StoreError),
+}
+
+/// A transaction as its server calls it.
+struct Transaction {
+    number: String,
+    /// Which server that is; on another the number means nothing, or another transaction.
+    server: Option<String>,
+}
+
+/// What became of a transaction.
+enum Ended {
+    Committed,
+    Aborted,
+    /// It could not be found out in time.
+    Unanswered,
+    /// Nobody knows any more.
+    Unknowable,
 }
 
 impl PostgresStore {
@@ -93,36 +110,44 @@ impl PostgresStore {
                     lent = self.connections.lend_new().map_err(certain)?;
                 }
                 Tried::Failed(fault) => return Err(certain(fault.told())),
-                Tried::Unanswered(done, number, error) => {
+                Tried::Unanswered(done, transaction, error) => {
                     lent.give_up();
-                    match self.was_committed(&number) {
-                        Some(true) => return Ok(done),
-                        Some(false) => lent = self.connections.lend_new().map_err(certain)?,
-                        None => return Err(Undone { error, doubtful: Some(done) }),
-                    }
+                    let error = match self.end_of(&transaction) {
+                        Ended::Committed => return Ok(done),
+                        Ended::Aborted => {
+                            lent = self.connections.lend_new().map_err(certain)?;
+                            continue;
+                        }
+                        Ended::Unanswered => error,
+                        Ended::Unknowable => StoreError::Unavailable(Unknowable.into()),
+                    };
+                    return Err(Undone { error, doubtful: Some(done) });
                 }
             }
         }
         Err(certain(timed_out()))
     }
 
-    /// Whether the transaction of this number was committed; `None` when that cannot be found out in time.
-    fn was_committed(&self, number: &str) -> Option<bool> {
+    /// Asks what became of a transaction.
+    fn end_of(&self, transaction: &Transaction) -> Ended {
         let began = Instant::now();
         while began.elapsed() < RESOLVE {
             if let Ok(lent) = self.connections.lend_new() {
+                if transaction.server.is_none() || lent.session().server() != transaction.server.as_deref() {
+                    return Ended::Unknowable;
+                }
                 let sql = "SELECT pg_xact_status($1::text::xid8)";
-                let asked = async { lent.session().value::<Option<String>>(sql, &[&number]).await };
+                let asked = async { lent.session().value::<Option<String>>(sql, &[&transaction.number]).await };
                 match wait(asked, RESOLVE).and_then(Result::ok).flatten().as_deref() {
-                    Some("committed") => return Some(true),
-                    Some("aborted") => return Some(false),
+                    Some("committed") => return Ended::Committed,
+                    Some("aborted") => return Ended::Aborted,
                     // Its session has not noticed yet that we are gone, or does what it was told last.
                     _ => {}
                 }
             }
             thread::sleep(RESOLVE_EVERY);
         }
-        None
+        Ended::Unanswered
     }
 }
 
@@ -142,7 +167,10 @@ fn try_once<T>(lent: &Lent<'_>, work: &impl AsyncFn(&Session) -> Result<T, Fault
     let ended = wait(running, patience).unwrap_or_else(|| Err(Fault::Lost(timed_out())));
     match (ended, ending.into_inner()) {
         (Ok(()), Some((done, _))) | (Err(Fault::Lost(_)), Some((done, None))) => Tried::Done(done),
-        (Err(Fault::Lost(error)), Some((done, Some(number)))) => Tried::Unanswered(done, number, error),
+        (Err(Fault::Lost(error)), Some((done, Some(number)))) => {
+            let server = session.server().map(str::to_owned);
+            Tried::Unanswered(done, Transaction { number, server }, error)
+        }
         (Ok(()), None) => Tried::Failed(Fault::Store(StoreError::broken("transaction"))),
         (Err(Fault::Lost(error)), None) => Tried::Failed(Fault::Lost(error)),
         (Err(fault), _) => {

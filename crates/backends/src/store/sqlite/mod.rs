@@ -112,8 +112,8 @@ impl Outbox for SqliteStore {
         self.write(|it| outbox::settle(it, owner, settled, now))
     }
 
-    fn end_leases(&self) -> Result<usize, StoreError> {
-        self.write(outbox::end_leases)
+    fn end_leases(&self, owners: &str) -> Result<usize, StoreError> {
+        self.write(|it| outbox::end_leases(it, owners))
     }
 
     fn next_due(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {

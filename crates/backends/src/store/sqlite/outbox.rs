@@ -183,10 +183,10 @@ fn remove_reminders(transaction: &Transaction<'_>, id: MessageId, owner: &str) -
     Ok(())
 }
 
-/// Ends every lease at once; that the messages were held stays known.
-pub(super) fn end_leases(transaction: &Transaction<'_>) -> Result<usize, StoreError> {
-    let sql = "UPDATE outbox SET next_at = created_at WHERE owner IS NOT NULL AND is_dead = 0";
-    Ok(transaction.execute(sql, [])?)
+/// Ends the leases of the owners whose names begin so; that the messages were held stays known.
+pub(super) fn end_leases(transaction: &Transaction<'_>, owners: &str) -> Result<usize, StoreError> {
+    let sql = "UPDATE outbox SET next_at = created_at WHERE substr(owner, 1, length(?1)) = ?1 AND is_dead = 0";
+    Ok(transaction.execute(sql, [owners])?)
 }
 
 /// When something of a destination is next due.
