@@ -87,9 +87,7 @@ impl Inspector {
         let mut walk = Walk { inspector: self, scratch, report, values: 0, together: Vec::new() };
         walk.target_once(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
         walk.headers(request);
-        if !request.body.is_empty() {
-            body::walk(request, &mut walk);
-        }
+        body::walk(request, &mut walk);
         walk.rest();
         protocol::check(request, report);
     }
