@@ -191,6 +191,7 @@ pub(crate) const LOOK_ALIKES: &[&str] = &[
     "please union.select one",
     "see from.users and or.else",
     "c'est \u{e0} or",
+    "load data from\u{a0}mysql.aurora_s3_load_history on 15 June | 2020",
     "1\u{a0}or\u{a0}2 rooms",
 ];
 
