@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from conduct import Failed, START_SECONDS_MAX, STOP_SECONDS_MAX, Server, bare, load, spread
+from conduct import Failed, START_SECONDS_MAX, STOP_SECONDS_MAX, Server, bare, spread
 import conduct
 import peers
 
@@ -50,7 +50,10 @@ http {{
 
 
 def gateway(settings):
-    """GETs through the gateway with inspection on and off, and through nginx as a plain reverse proxy, in turn."""
+    """GETs through the gateway with inspection on and off, and through nginx as a plain reverse proxy, in turn.
+
+    They differ in path, query and cookie. The percentile that is added and the flood ask for one path.
+    """
     folder = pathlib.Path(tempfile.mkdtemp(dir=made(conduct.FOLDER)))
     try:
         with contextlib.ExitStack() as open_now:
@@ -69,8 +72,7 @@ def gateway(settings):
             before, counted = on.processor(), on.metric("bartizan_gateway_requests_total")
             for _ in range(settings.runs):
                 for name, address in subjects.items():
-                    reports[name].append(load("readers", to=address, path=PATH, connections=CONNECTIONS,
-                                              seconds=settings.seconds))
+                    reports[name].append(peers.varied(address, CONNECTIONS, settings.seconds))
             told = figures(reports, on, before, counted)
             rate = spread([it["per_second"] for it in reports["inspection on"]])["median"] / 2
             more, is_met = peers.added(address_of(on), site.address, PATH, rate)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 import modsecurity
+from conduct import Failed
 
 MODULES = ["/usr/lib/nginx/modules/ngx_http_modsecurity_module.so", "/usr/share/nginx/modules/ngx_http_modsecurity_module.so"]
 CONNECTIONS = 8
@@ -32,6 +33,42 @@ function request()
     return wrk.format("GET", "{path}", {{["X-Forwarded-For"] = address, ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64)"}})
 end
 """
+
+# Pages, queries and sessions that differ: a memory of what was clean before meets few of them again. Each is counted through
+# by another prime, so that they come together anew.
+VARIED = """
+local number = 0
+local agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+function setup(thread)
+    first = (first or 0) + 1
+    thread:set("first", first * 7919)
+end
+function request()
+    number = number + 1
+    local at = number + first
+    local path = string.format("/shop/articles/%d?page=%d&sort=price&q=red+shoes+%d", at % 4999, at % 97, at % 20011)
+    local cookie = string.format("session=%08x%08x; seen=%d", at * 2654435761 % 4294967296, at % 30011, at % 101)
+    return wrk.format("GET", path, {["User-Agent"] = agent, ["Cookie"] = cookie, ["Accept"] = "text/html,*/*;q=0.8"})
+end
+"""
+
+
+def varied(address, connections, seconds):
+    """Sends GETs that differ in path, query and cookie; returns a report as the load generator has it."""
+    if not shutil.which("wrk"):
+        raise Failed("wrk is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        script = pathlib.Path(folder) / "varied.lua"
+        script.write_text(VARIED)
+        words = ["wrk", "-t1", f"-c{connections}", f"-d{int(seconds)}s", "--latency", "-s", str(script), f"http://{address}"]
+        told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", told).groups()
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
+    return {
+        "per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", told).group(1)),
+        "p99_ms": float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit],
+        "refused": int(refused.group(1)) if refused else 0,
+    }
 
 
 def rules(folder):

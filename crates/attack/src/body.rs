@@ -1,5 +1,7 @@
 //! Bodies: forms and JSON are read field by field here, what has parts by `multipart`, XML by `xml`; what is no text is not read as text.
 
+use std::borrow::Cow;
+
 use crate::charset;
 use crate::coding;
 use crate::decode;
@@ -23,17 +25,28 @@ const SAMPLE_BYTES: usize = 1024;
 /// What some editors write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Takes a body apart.
+/// Takes a body apart. The query is read in the alphabet that the body is in, and without a body in the one that is stated.
 pub(crate) fn walk(request: &Request<'_>, walk: &mut Walk<'_>) {
     let kind = request.header("content-type").unwrap_or_default();
+    if request.body.is_empty() {
+        return foreign_query(request.target, stated_alphabet(kind), walk);
+    }
     let plain = coding::undo(request);
-    if plain.is_sealed {
+    if plain.is_sealed || plain.is_torn {
         walk.leave_unread(Unread::Encoding);
     } else if plain.is_cut {
         walk.leave_unread(Unread::Length);
     }
-    let utf8 = charset::to_utf8(&plain.bytes);
-    let body = utf8.as_deref().unwrap_or(&plain.bytes);
+    whole(request.target, &plain.bytes, kind, walk);
+    if matches!(plain.bytes, Cow::Owned(_)) {
+        as_sent(request.body, kind, walk);
+    }
+}
+
+/// Reads a body that is undone, in each of its alphabets.
+fn whole(target: &[u8], bytes: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
+    let utf8 = charset::to_utf8(bytes);
+    let body = utf8.as_deref().unwrap_or(bytes);
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let declared = Alphabet::declared(body);
     let alphabet = if declared == Alphabet::Common { stated_alphabet(kind) } else { declared };
@@ -43,14 +56,38 @@ pub(crate) fn walk(request: &Request<'_>, walk: &mut Walk<'_>) {
     // Servers that do not know an alphabet read on as if none were named, so both readings count.
     let unread = *walk.unread();
     typed(body, kind, walk);
+    foreign_query(target, alphabet, walk);
     if matches!(alphabet, Alphabet::Ebcdic(_) | Alphabet::Utf7) {
         if let Some(other) = alphabet.to_utf8(body) {
             *walk.unread() = unread;
             typed(&other, kind, walk);
         }
-        let query = memchr::memchr(b'?', request.target).map(|at| &request.target[at + 1..]);
-        pieces(query.unwrap_or_default(), alphabet, At::Query, walk);
         pieces(body, alphabet, At::Body, walk);
+    }
+}
+
+/// Reads a compressed body as a server does that does not look whether it is: as parts, or as a form between whose arguments is
+/// noise. What is not text there is no loss.
+fn as_sent(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
+    let unread = *walk.unread();
+    if essence_of(kind).starts_with(b"multipart/") || is_text_throughout(body) {
+        typed(body, kind, walk);
+    } else {
+        for argument in body.split(|it| *it == b'&') {
+            if is_text(argument) && is_text_throughout(argument) {
+                walk.arguments(argument, At::Body, Standing::Form);
+            } else {
+                legible(argument).for_each(|it| walk.arguments(it, At::Body, Standing::Form));
+            }
+        }
+    }
+    *walk.unread() = unread;
+}
+
+/// Reads the query in an alphabet that is no extension of ASCII.
+fn foreign_query(target: &[u8], alphabet: Alphabet, walk: &mut Walk<'_>) {
+    if let (Alphabet::Ebcdic(_) | Alphabet::Utf7, Some(at)) = (alphabet, memchr::memchr(b'?', target)) {
+        pieces(&target[at + 1..], alphabet, At::Query, walk);
     }
 }
 
@@ -81,6 +118,8 @@ fn typed(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
     match essence.as_slice() {
         b"application/x-www-form-urlencoded" => form_or_document(body, walk),
         it if it.starts_with(b"multipart/") => multipart::walk(body, kind, walk),
+        // Nobody says what it is, so its server takes it for what it wants.
+        it if matches!(it, b"" | b"text/plain") && is_noise(body) => field(body, At::Body(b""), walk),
         it if it.is_empty() || it.starts_with(b"text/") => unknown(body, walk),
         it if it.ends_with(b"csp-report") || memchr::memmem::find(it, b"json").is_some() => stated(body, walk),
         it if it.ends_with(b"xml") => xml::walk(body, walk),
@@ -104,6 +143,11 @@ fn essence_of(kind: &[u8]) -> Vec<u8> {
 /// A body that is called JSON; some servers read a form under that name.
 fn stated(body: &[u8], walk: &mut Walk<'_>) {
     if is_form(body) || body.trim_ascii_start().starts_with(b"<") { unknown(body, walk) } else { document(body, walk) }
+}
+
+/// Whether a body is neither text nor anything that is told by its begin.
+fn is_noise(body: &[u8]) -> bool {
+    !is_text_throughout(body) && !begins_as_document(body) && !is_form(body)
 }
 
 fn begins_as_document(body: &[u8]) -> bool {
@@ -160,10 +204,13 @@ pub(crate) fn field(content: &[u8], at: At<'_>, walk: &mut Walk<'_>) {
     if content.len() <= FIELD_BYTES_MAX || is_text_throughout(content) {
         return walk.value(at, content, Standing::Field);
     }
+    legible(content).for_each(|it| walk.value(at, it, Standing::Field));
+}
+
+/// The parts of bytes that can be read.
+fn legible(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_legible = |it: &u8| matches!(it, b' '..=b'~' | b'\t' | b'\r' | b'\n');
-    for part in content.split(|it| !is_legible(it)).filter(|it| LEGIBLE_BYTES_MIN <= it.len()) {
-        walk.value(at, part, Standing::Field);
-    }
+    content.split(move |it| !is_legible(it)).filter(|it| LEGIBLE_BYTES_MIN <= it.len())
 }
 
 /// Whether bytes are text: hardly any control characters.

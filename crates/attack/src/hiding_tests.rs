@@ -124,6 +124,11 @@ fn a_part_is_a_file_only_by_its_own_disposition() {
         "Content-Type: text/plain; filename=\"x\"\r\nContent-Disposition: form-data;\r\n name=\"q\"",
         "Content-Disposition: form-data; name=\"q\"; filename=\"x\"\r\nContent-Disposition: form-data; name=\"q\"",
         "X-Other: 1",
+        "Content-Disposition: form-data; name=\"q\"; filename =\"x\"",
+        "Content-Disposition: form-data; name=\"q\" filename=\"x\"",
+        "Content-Disposition: form-data; name=\"a\\\\\"; filename=\"x\"; name=\"q\"",
+        "Content-Disposition: form-data; name=\"a\\\"; filename=\"x\"; name=\"q\"",
+        "Content-Disposition: form-data; name=\"q\";\r\n filename=\"x\"",
     ] {
         check(PARTS, part(head, attack).as_bytes(), true);
         check(PARTS, part(head, "it's 1 or 2").as_bytes(), false);
@@ -132,6 +137,7 @@ fn a_part_is_a_file_only_by_its_own_disposition() {
     }
     for head in [
         "Content-Disposition: form-data; name=\"q\"; filename=\"notes.txt\"",
+        "Content-Disposition: form-data;name=\"q\" ; filename=\"no\\\"tes\\\".txt\";",
         "Content-Type: text/plain\r\nCONTENT-DISPOSITION: form-data; filename=notes.txt; name=q",
     ] {
         check(PARTS, part(head, attack).as_bytes(), false);
@@ -299,26 +305,6 @@ fn a_part_is_read_as_its_own_head_says() {
 }
 
 #[test]
-fn compressed_bodies_are_undone() {
-    use std::io::Write;
-    let gzip = |text: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    };
-    let said = |coding: &'static str, body: &[u8]| {
-        let headers = [
-            Header { name: "content-type", value: FORM.as_bytes() },
-            Header { name: "content-encoding", value: coding.as_bytes() },
-        ];
-        report(&Inspector::new(), "/", &headers, body)
-    };
-    assert!(said("gzip", &gzip(b"q=%27+or+1%3D1--+")).is_attack());
-    assert!(said("br", b"q=%27+or+1%3D1--+").is_attack());
-    assert!(!said("gzip", &gzip(b"q=it%27s+on")).is_attack());
-}
-
-#[test]
 fn a_body_that_is_not_read_says_why() {
     let bytes: Vec<u8> = (0..=255).cycle().take(4096).collect();
     let long = vec![b'x'; 300 << 10];
@@ -328,7 +314,10 @@ fn a_body_that_is_not_read_says_why() {
         ("", b"a text", None),
         ("application/pdf", &bytes, Some(Unread::Type)),
         ("application/javascript", b"var a = 1;", Some(Unread::Type)),
-        ("text/plain", &bytes, Some(Unread::Type)),
+        ("text/css", &bytes, Some(Unread::Type)),
+        // Whatever it is, it is read as it is.
+        ("text/plain", &bytes, None),
+        ("", &bytes, None),
         ("text/plain", &long, Some(Unread::Length)),
         ("application/xml", &[b"<a>", &long[..], b"</a>"].concat(), Some(Unread::Length)),
         ("text/plain; charset=ibm273", b"x", Some(Unread::Charset)),

@@ -7,6 +7,7 @@ use crate::body;
 use crate::client::{Client, client_of};
 use crate::decode;
 use crate::exception::Exceptions;
+use crate::explain::{Value, Values};
 use crate::literal::Literals;
 use crate::pollution;
 use crate::protocol;
@@ -68,7 +69,17 @@ impl Inspector {
     /// Says what stands out in a request. What was in `report` is forgotten.
     pub fn inspect(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
         report.clear();
-        self.walk(request, scratch, report);
+        self.walk(request, scratch, report, None);
+    }
+
+    /// The same, and returns the values that were judged, each with its place, as far as there is room: 256 of them,
+    /// each up to 4 KiB.
+    #[must_use]
+    pub fn explain(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) -> Vec<Value> {
+        let mut values = Values::default();
+        report.clear();
+        self.walk(request, scratch, report, Some(&mut values));
+        values.into_list()
     }
 
     /// The same, without what `exceptions` cover; `host` is the host of the request where that is known.
@@ -80,16 +91,14 @@ impl Inspector {
         report: &mut Report,
     ) {
         report.begin(exceptions, host, request.target);
-        self.walk(request, scratch, report);
+        self.walk(request, scratch, report, None);
     }
 
-    fn walk(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report) {
-        let mut walk = Walk { inspector: self, scratch, report, values: 0, together: Vec::new() };
+    fn walk(&self, request: &Request<'_>, scratch: &mut Scratch, report: &mut Report, seen: Option<&mut Values>) {
+        let mut walk = Walk { inspector: self, scratch, report, seen, values: 0, together: Vec::new() };
         walk.target_once(&request.target[..request.target.len().min(TARGET_BYTES_MAX)]);
         walk.headers(request);
-        if !request.body.is_empty() {
-            body::walk(request, &mut walk);
-        }
+        body::walk(request, &mut walk);
         walk.rest();
         protocol::check(request, report);
     }
@@ -100,6 +109,8 @@ pub(crate) struct Walk<'a> {
     inspector: &'a Inspector,
     scratch: &'a mut Scratch,
     report: &'a mut Report,
+    /// What was judged, for people who want to see it.
+    seen: Option<&'a mut Values>,
     values: usize,
     /// Values beyond [`VALUES_MAX`] that stand alike and wait to be judged together.
     together: Vec<(At<'static>, Standing, Vec<u8>)>,
@@ -146,6 +157,9 @@ impl Walk<'_> {
             return;
         }
         self.values += 1;
+        if let Some(seen) = &mut self.seen {
+            seen.add(|| at.place(), bytes, standing);
+        }
         if self.values <= VALUES_MAX {
             self.judged(at, bytes, standing);
         } else {

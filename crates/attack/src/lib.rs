@@ -58,6 +58,8 @@ mod path_tests;
 #[cfg(test)]
 mod places_tests;
 #[cfg(test)]
+mod readings_tests;
+#[cfg(test)]
 mod shell_tests;
 #[cfg(test)]
 mod sql_tests;

@@ -15,12 +15,18 @@ const PARTS_MAX: usize = 256;
 const FILE_BYTES_MAX: usize = 4096;
 /// How many boundaries of one body are tried.
 const BOUNDARIES_MAX: usize = 4;
+/// How many boundaries that a type names are looked for: most name one.
+const SAID_MAX: usize = 2 * BOUNDARIES_MAX;
 /// The longest boundary that is guessed from a body. Source: RFC 2046, section 5.1.1.
 const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// Takes a body apart; `kind` is its content type as sent.
 pub(crate) fn walk(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
     let mut boundaries = said(kind);
+    if SAID_MAX < boundaries.len() {
+        walk.leave_unread(Unread::Length);
+        boundaries.truncate(SAID_MAX);
+    }
     boundaries.extend(guessed(body).map(<[u8]>::to_vec));
     let mut readings: Vec<Vec<Fence>> = Vec::new();
     for (at, boundary) in boundaries.iter().enumerate() {
@@ -32,6 +38,9 @@ pub(crate) fn walk(body: &[u8], kind: &[u8], walk: &mut Walk<'_>) {
     }
     if readings.is_empty() {
         return text(body, walk);
+    }
+    if BOUNDARIES_MAX < readings.len() {
+        walk.leave_unread(Unread::Length);
     }
     for fences in readings.iter().take(BOUNDARIES_MAX) {
         parts(body, fences, walk);
@@ -54,7 +63,6 @@ fn said(kind: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     said.push(joined);
-    said.truncate(2 * BOUNDARIES_MAX);
     said
 }
 
@@ -121,6 +129,8 @@ fn part(part: &[u8], walk: &mut Walk<'_>) {
     let content = content.strip_suffix(b"\n").unwrap_or(content);
     let content = content.strip_suffix(b"\r").unwrap_or(content);
     let (mut name, mut file, mut is_file) = (&b""[..], None, true);
+    // A server that knows no folded lines sees other parameters.
+    let is_folded = head.windows(2).any(|it| matches!(it[0], b'\n' | b'\r') && matches!(it[1], b' ' | b'\t'));
     let head = unfolded(head);
     let dispositions = head.split(|it| *it == b'\n').filter_map(disposition_of);
     let mut count = 0;
@@ -135,7 +145,7 @@ fn part(part: &[u8], walk: &mut Walk<'_>) {
                 _ => {}
             }
         }
-        is_file &= named.is_some_and(|it| !it.is_empty());
+        is_file &= !is_folded && is_file_to_all(disposition);
         file = file.or(named);
     }
     if !is_plain(name) {
@@ -151,6 +161,49 @@ fn part(part: &[u8], walk: &mut Walk<'_>) {
     if is_code(head) {
         walk.value(At::Body(name), head, Standing::Content);
     }
+}
+
+/// Whether every server finds the name of a file in a disposition: each parameter stands behind `;` and before `=`, nothing is
+/// escaped before it, and none of its names is empty.
+fn is_file_to_all(disposition: &[u8]) -> bool {
+    let is_odd = |it: &u8| *it < b' ' && *it != b'\t';
+    let Some(semicolon) = memchr::memchr(b';', disposition).filter(|_| !disposition.iter().any(is_odd)) else {
+        return false;
+    };
+    let (word, mut rest) = (disposition[..semicolon].trim_ascii(), &disposition[semicolon..]);
+    let mut is_file = false;
+    while let Some(parameter) = rest.strip_prefix(b";") {
+        let parameter = parameter.trim_ascii_start();
+        if parameter.is_empty() {
+            break;
+        }
+        let Some((name, value, behind)) = strict_parameter(parameter) else { return false };
+        let is_name_of_file = name.eq_ignore_ascii_case(b"filename");
+        if is_name_of_file && value.trim_ascii().is_empty() || !is_file && !is_name_of_file && value.contains(&b'\\') {
+            return false;
+        }
+        is_file |= is_name_of_file;
+        rest = behind.trim_ascii_start();
+    }
+    is_file && word.iter().all(|it| it.is_ascii_alphanumeric() || *it == b'-')
+}
+
+/// A parameter that can be read in one way only, its value, and what follows: the end, or a semicolon.
+fn strict_parameter(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let length = text.iter().position(|it| matches!(it, b'=' | b';' | b'"' | b'\'') || it.is_ascii_whitespace())?;
+    let (name, behind) = text.split_at(length);
+    let value = behind.strip_prefix(b"=")?;
+    let (value, behind) = match value.strip_prefix(b"\"") {
+        Some(quoted) => {
+            let (value, behind) = quoted.split_at(quote_end(quoted).min(quoted.len()));
+            (value, behind.strip_prefix(b"\"")?)
+        }
+        None => value.split_at(memchr::memchr(b';', value).unwrap_or(value.len())),
+    };
+    let is_quoted = text.get(length + 1) == Some(&b'"');
+    let is_one = is_quoted || !value.trim_ascii_end().iter().any(|it| matches!(it, b'"' | b'\'' | b' ' | b'\t'));
+    let is_end = behind.trim_ascii_start().first().is_none_or(|it| *it == b';');
+    (is_one && is_end).then_some((name, value, behind))
 }
 
 /// A field as it stands there, and as its own head says that it is written.
@@ -308,6 +361,34 @@ mod tests {
         );
         check("m; boundary=\"open", &[("boundary", "open")]);
         check("m; boundary=", &[("boundary", "")]);
+    }
+
+    #[test]
+    fn a_file_is_one_to_every_server_or_none() {
+        for (disposition, expected) in [
+            ("form-data; name=q; filename=x", true),
+            ("form-data; name=\"q\"; filename=\"C:\\dir\\x \\\"1\\\".txt\" ; a=b;", true),
+            ("attachment;FileName=x", true),
+            ("form-data; name=\"O'Neill; x\"; filename=\"it's\"", true),
+            ("form-data; name=q; filename =x", false),
+            ("form-data; name=q filename=x", false),
+            ("form-data; name=\"q\" filename=\"x\"", false),
+            ("form-data; name=\"a\\\"; filename=\"x\"; name=\"q\"", false),
+            ("form-data; name=\"a\\\\\"; filename=\"x\"; name=\"q\"", false),
+            ("form-data; name='q; filename=x; a='", false),
+            ("form-data; name=q; filename=\"\"; filename=x", false),
+            ("form-data; name=q; filename=x; filename=\" \"", false),
+            ("form-data; name=q; filename*=x", false),
+            ("form-data; name=q\0; filename=x", false),
+            ("form-data name=q; filename=x", false),
+            ("filename=x; name=q", false),
+            ("form-data; filename", false),
+            ("form-data; filename=\"x", false),
+            ("form-data; name=q", false),
+            ("", false),
+        ] {
+            assert_eq!(is_file_to_all(disposition.as_bytes()), expected, "{disposition}");
+        }
     }
 
     #[test]

@@ -80,6 +80,27 @@ pub(crate) const ATTACKS: &[&str] = &[
     "&#39; or 1=1-- ",
     "\\u0027 or 1=1-- ",
     "JyBvciAxPTEtLSA=",
+    // A comment that ends with its line is a space.
+    "1' union--\nselect user,password from users-- ",
+    "1 union#x\nselect 1,2,3-- ",
+    "1 union%23x%0aselect 1,2,3--+",
+    "1' and --\n1=1-- ",
+    "1' or--\n1=1--",
+    "1' or-- it's\r\n1=1--",
+    "1';--\ndrop table users--",
+    "1' -- a\n -- b\n union -- c\n select 1,2",
+    "7 union -- a\rb\nselect 1,2",
+    "7 union-- a\rselect 1,2",
+    "7 # 1 union select 1,2",
+    "7--1 union select 1,2",
+    "' or-- x\n1=1 /*",
+    // Spaces and none.
+    "7 union select.1,2 from.users",
+    "7%a0union%a0select%a01,2",
+    "7\u{a0}or\u{a0}7=7",
+    "7%a0and%a07=7",
+    "7%0bor%0b7=7",
+    "7\u{3000}union\u{3000}select 1,2",
 ];
 
 /// Names, sentences, code of other kinds, and identifiers.
@@ -160,6 +181,18 @@ pub(crate) const LOOK_ALIKES: &[&str] = &[
     "who's who and what's what",
     "status in (open, closed)",
     "project = ABC AND status = Open ORDER BY created DESC",
+    "# A union\nSelect a room\n# Or\nnot",
+    "it's here -- and\nor there -- 5 of 6",
+    "Regards,\n-- \nJohn O'Neill\nor Jane",
+    "a--1 or b--2",
+    "colour: #fff or #000; order by phone",
+    "color: '#fff'\n# 'or' so\nsize: 1",
+    "- 'a' # or\n- 'b' # and\n- 'c'",
+    "please union.select one",
+    "see from.users and or.else",
+    "c'est \u{e0} or",
+    "load data from\u{a0}mysql.aurora_s3_load_history on 15 June | 2020",
+    "1\u{a0}or\u{a0}2 rooms",
 ];
 
 #[test]

@@ -280,7 +280,8 @@ fn check(text: &[u8], calls: Calls, standing: Standing, scratch: &mut ValueScrat
     let all = calls.is_all();
     // A call with a comparison inside, `anything(1=1)`, is SQL by its shape.
     let is_condition = || memchr::memchr(b'(', text).is_some() && has_any(text, b"=<>");
-    let is_sql = (calls.has(Calls::SQL) || has_any(text, b"'\"`") || is_condition()) && may_be_sql(text);
+    let is_called = || calls.has(Calls::SQL) || has_any(text, b"'\"`") || is_condition() || has_odd_connective(text);
+    let is_sql = may_be_sql(text) && is_called();
     if (all || is_sql) && standing != S::Target {
         tell(sql::check(text, &mut scratch.tokens));
     }
@@ -371,6 +372,13 @@ const OF_SQL: [bool; 256] = {
     }
     of_sql
 };
+
+/// Whether a text may have `or` or `and` between spaces that no word of the scan has: control characters, and those beyond ASCII.
+fn has_odd_connective(text: &[u8]) -> bool {
+    let is_odd = |it: &u8| matches!(it, 0..b' ' | 0x80..=0x8a | 0xa0 | 0xaf);
+    text.iter().any(is_odd)
+        && (memchr::memmem::find(text, b"or").is_some() || memchr::memmem::find(text, b"and").is_some())
+}
 
 /// Whether a text has anything without which no SQL leaves its place.
 fn may_be_sql(text: &[u8]) -> bool {

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 pub const COPIED_MAX: usize = 1_000_000;
 /// How large a snapshot is read at most.
 const BYTES_MAX: u64 = 512 << 20;
+/// Which part of the places must be free before everything is asked for anew, after more was in force than is copied: one in so many.
+const FREE_PART: usize = 100;
 /// How long a reason is kept, in bytes.
 const REASON_BYTES_MAX: usize = 256;
 
@@ -97,7 +99,7 @@ struct Known {
 }
 
 /// The copy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// What is in force over there, each until when by the clock of this host.
     known: BTreeMap<(Target, Measure), Known>,
@@ -106,6 +108,20 @@ pub struct Mirror {
     heard_at: Timestamp,
     changed: u64,
     is_over_limit: bool,
+    copied_max: usize,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            cursor: String::new(),
+            heard_at: Timestamp::default(),
+            changed: 0,
+            is_over_limit: false,
+            copied_max: COPIED_MAX,
+        }
+    }
 }
 
 impl Mirror {
@@ -137,7 +153,7 @@ impl Mirror {
 
     fn add(&mut self, told: Told, now: Timestamp, news: &mut Vec<Decision>) {
         let key = (told.target, told.measure);
-        if COPIED_MAX <= self.known.len() && !self.known.contains_key(&key) {
+        if self.copied_max <= self.known.len() && !self.known.contains_key(&key) {
             self.is_over_limit = true;
             return;
         }
@@ -192,6 +208,17 @@ impl Mirror {
     #[must_use]
     pub const fn is_over_limit(&self) -> bool {
         self.is_over_limit
+    }
+
+    /// Whether some were left out for which there is room by now.
+    #[must_use]
+    pub fn has_room_again(&self) -> bool {
+        self.is_over_limit && self.known.len() <= self.copied_max - self.copied_max / FREE_PART
+    }
+
+    /// Has everything asked for anew; what is known stays until that is heard.
+    pub fn begin_anew(&mut self) {
+        self.cursor.clear();
     }
 
     /// Writes it beside `path` and puts it there in one step; only its owner can read it.
@@ -337,6 +364,27 @@ mod tests {
         check(&board, 600, &[], &[long, short]);
         fs::write(&path, "no snapshot\n\u{0}").unwrap();
         assert_eq!(Mirror::read(&path, NOON).unwrap(), None);
+    }
+
+    #[test]
+    fn what_found_no_room_is_asked_for_anew_once_there_is_some() {
+        let (mut mirror, board) = (Mirror { copied_max: 100, ..Mirror::default() }, Board::default());
+        let many = |from: u64, to: u64| (from..to).map(|it| add(it + 1, &format!("203.0.113.{it}"), 60));
+        let reset = |adds: &mut dyn Iterator<Item = Change>| {
+            std::iter::once(Change::Reset).chain(adds).chain([cursor("1-1")]).collect::<Vec<_>>()
+        };
+        mirror.take(reset(&mut many(0, 100)), NOON, &board);
+        assert_eq!((mirror.len(), mirror.is_over_limit(), mirror.has_room_again()), (100, false, false));
+        mirror.take(vec![add(200, "203.0.113.200", 60)], NOON, &board);
+        assert_eq!((mirror.len(), mirror.is_over_limit(), mirror.has_room_again()), (100, true, false));
+        mirror.take(vec![remove("203.0.113.7")], NOON, &board);
+        assert!(mirror.has_room_again());
+        mirror.begin_anew();
+        assert_eq!((mirror.cursor(), mirror.len()), ("", 99));
+        check(&board, 1, &["203.0.113.8"], &["203.0.113.7", "203.0.113.200"]);
+        mirror.take(reset(&mut many(8, 100).chain([add(200, "203.0.113.200", 60)])), NOON, &board);
+        assert_eq!((mirror.len(), mirror.is_over_limit(), mirror.has_room_again()), (93, false, false));
+        check(&board, 1, &["203.0.113.8", "203.0.113.200"], &["203.0.113.7"]);
     }
 
     #[test]

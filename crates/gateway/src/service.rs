@@ -265,7 +265,8 @@ impl Case {
         };
         let is_ours = 0 < report.attack_score && route.settings.threshold <= report.attack_score;
         let is_attack = is_ours || verdict.as_ref().is_some_and(|it| it.is_attack);
-        self.record.unread = report.unread.or(body.unread);
+        // What is compressed and cut is torn for that reason.
+        self.record.unread = body.unread.or(report.unread);
         (self.record.report, self.record.crs) = (Some(report), verdict);
         self.record.body_inspected = body.bytes.len();
         if !is_attack {

@@ -23,6 +23,8 @@ const RETRY: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10
 const WRITE_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// How many times as long as a write takes there is none after it.
 const WRITE_PART: u32 = 20;
+/// How often everything is asked for anew at most, to fill places that were freed after more was in force than is copied.
+const ANEW_EVERY: Duration = Duration::from_secs(60);
 /// The longest key, in bytes: more is a wrong file.
 const KEY_BYTES_MAX: u64 = 4096;
 
@@ -61,6 +63,9 @@ pub(crate) struct Follower {
     counts: bool,
     /// Why the snapshot could not be written the last time; empty when it could.
     trouble: String,
+    /// Whether it was said that more is in force over there than is copied.
+    is_full: bool,
+    anew_at: Instant,
 }
 
 impl Follower {
@@ -92,7 +97,7 @@ impl Follower {
         let (written_at, rests) = (Instant::now(), Duration::ZERO);
         let wait = config.stop_after.map_or(WAIT, |it| WAIT.min(it / 3));
         let (stop_after, counts) = (config.stop_after, remote.is_enforced(now));
-        let (is_changed, is_away, trouble) = (false, false, String::new());
+        let trouble = String::new();
         Ok(Self {
             url,
             remote,
@@ -101,11 +106,13 @@ impl Follower {
             written_at,
             rests,
             wait,
-            is_changed,
-            is_away,
+            is_changed: false,
+            is_away: false,
             stop_after,
             counts,
             trouble,
+            is_full: false,
+            anew_at: written_at,
         })
     }
 
@@ -121,7 +128,10 @@ impl Follower {
             };
             match heard {
                 Ok(heard) => {
-                    self.take(heard);
+                    self = match self.take(heard).await {
+                        Some(it) => it,
+                        None => return,
+                    };
                     pause = RETRY[0];
                 }
                 Err(failure) => {
@@ -142,20 +152,39 @@ impl Follower {
         self.keep(true).await;
     }
 
-    fn take(&mut self, heard: Heard<Change>) {
-        let now = now();
-        self.is_changed |= self.mirror.take(heard.changes, now, self.remote.board());
-        self.remote.heard(now);
-        if self.mirror.is_over_limit() {
+    /// Takes what was heard, on a thread of its own: there may be a million of it. `None` when the process is about to end.
+    async fn take(mut self, heard: Heard<Change>) -> Option<Self> {
+        let taking = tokio::task::spawn_blocking(move || {
+            let now = now();
+            self.is_changed |= self.mirror.take(heard.changes, now, self.remote.board());
+            self.remote.heard(now);
+            self
+        });
+        let mut it = taking.await.ok()?;
+        it.tell_of_limit();
+        if it.mirror.has_room_again() && ANEW_EVERY <= it.anew_at.elapsed() {
+            it.anew_at = Instant::now();
+            it.mirror.begin_anew();
+        }
+        if it.is_away {
+            tracing::info!("`{}` answers again", it.url.address);
+        }
+        it.is_away = false;
+        Some(it)
+    }
+
+    /// Says once that the copy is full, and once that it is not.
+    fn tell_of_limit(&mut self) {
+        let is_full = self.mirror.is_over_limit();
+        if is_full && !self.is_full {
             tracing::error!(
                 decisions = self.mirror.len(),
                 "More is in force over there than the gateway takes; the rest is not enforced"
             );
+        } else if self.is_full && !is_full {
+            tracing::info!(decisions = self.mirror.len(), "All that is in force over there is enforced again");
         }
-        if self.is_away {
-            tracing::info!("`{}` answers again", self.url.address);
-        }
-        self.is_away = false;
+        self.is_full = is_full;
     }
 
     fn complain(&mut self, failure: &Failure) {

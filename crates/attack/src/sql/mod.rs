@@ -11,7 +11,7 @@ mod token;
 use crate::hit::Hit;
 use crate::report::Family;
 use grammar::{Context, Statement};
-use token::{Token, tokenize};
+use token::{Dialect, Token, tokenize};
 
 /// Looks for SQL injection in a text in lower case.
 pub(crate) fn check(text: &[u8], tokens_memory: &mut Vec<usize>) -> Option<Hit> {
@@ -26,31 +26,71 @@ pub(crate) fn check(text: &[u8], tokens_memory: &mut Vec<usize>) -> Option<Hit> 
         }
         best.as_ref().is_some_and(|it| 5 <= it.score)
     };
-    tokenize(text, 0, &mut tokens);
-    let context = if starts_as_operand(&tokens) {
-        Context::Operand
-    } else if is_statement(&tokens) {
-        Context::Statement
-    } else {
-        Context::Plain
-    };
-    if consider(evaluate(&tokens, context, text)) {
-        return best;
-    }
-    for quote in [b'\'', b'"', b'`'] {
-        let Some(place) = memchr::memchr(quote, text) else { continue };
-        tokens.clear();
-        tokenize(text, place + 1, &mut tokens);
-        if !goes_on(&tokens) {
-            continue;
-        }
-        let before = &text[..place];
-        let context = if is_sentence(before) { Context::QuotedInSentence } else { Context::Quoted };
-        if consider(comment_after_quote(&tokens, before, text)) || consider(evaluate(&tokens, context, text)) {
+    for reading in READINGS.iter().take_while(|it| it.is_first() || has_line_comment(text)) {
+        reading.tokenize(text, 0, &mut tokens);
+        if consider(evaluate(&tokens, context_of(&tokens), text)) {
             return best;
+        }
+        for quote in [b'\'', b'"', b'`'] {
+            let Some(place) = memchr::memchr(quote, text) else { continue };
+            reading.tokenize(text, place + 1, &mut tokens);
+            if !goes_on(&tokens) {
+                continue;
+            }
+            let before = &text[..place];
+            let context = if is_sentence(before) { Context::QuotedInSentence } else { Context::Quoted };
+            let is_cut = reading.is_first() && consider(comment_after_quote(&tokens, before, text));
+            if is_cut || consider(evaluate(&tokens, context, text)) {
+                return best;
+            }
         }
     }
     best
+}
+
+/// A way to read comments of a line that have a line behind them.
+struct Reading {
+    dialect: Dialect,
+    /// Whether such a comment is a space; otherwise it ends the statement.
+    is_space: bool,
+}
+
+/// The ways in turn. The first is enough for a text without such comments.
+const READINGS: [Reading; 4] = [
+    Reading { dialect: Dialect::Any, is_space: false },
+    Reading { dialect: Dialect::Any, is_space: true },
+    Reading { dialect: Dialect::MySql, is_space: true },
+    Reading { dialect: Dialect::Standard, is_space: true },
+];
+
+impl Reading {
+    const fn is_first(&self) -> bool {
+        !self.is_space
+    }
+
+    fn tokenize<'a>(&self, text: &'a [u8], from: usize, tokens: &mut Vec<(Token<'a>, usize)>) {
+        tokens.clear();
+        tokenize(text, from, self.dialect, tokens);
+        if self.is_space {
+            let last = tokens.last().map_or(0, |it| it.1);
+            tokens.retain(|it| it.0 != Token::Comment || it.1 == last);
+        }
+    }
+}
+
+/// Whether a text has what some dialect takes for the begin of a comment.
+fn has_line_comment(text: &[u8]) -> bool {
+    memchr::memchr(b'#', text).is_some() || memchr::memmem::find(text, b"--").is_some()
+}
+
+fn context_of(tokens: &[(Token<'_>, usize)]) -> Context {
+    if starts_as_operand(tokens) {
+        Context::Operand
+    } else if is_statement(tokens) {
+        Context::Statement
+    } else {
+        Context::Plain
+    }
 }
 
 fn evaluate(tokens: &[(Token<'_>, usize)], context: Context, text: &[u8]) -> Option<Hit> {

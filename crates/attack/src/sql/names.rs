@@ -53,11 +53,34 @@ pub(super) fn waits(name: &[u8]) -> bool {
     matches!(name, b"sleep" | b"benchmark" | b"pg_sleep" | b"dbms_lock.sleep" | b"dbms_pipe.receive_message")
 }
 
+/// Tables of the database `mysql`; hosts of it are spoken of in sentences (`from mysql.example`).
+///
+/// Source: MySQL 8.0 Reference Manual, section 5.3; `MariaDB` has `global_priv` and `roles_mapping`.
+fn is_table_of_mysql(name: &[u8]) -> bool {
+    const STARTS: [&[u8]; 11] = [
+        b"column",
+        b"db",
+        b"func",
+        b"global_",
+        b"help_",
+        b"innodb_",
+        b"plugin",
+        b"proc",
+        b"role",
+        b"tables_priv",
+        b"user",
+    ];
+    STARTS.iter().any(|it| name.starts_with(it))
+        || matches!(
+            name,
+            b"component" | b"event" | b"general_log" | b"host" | b"password_history" | b"servers" | b"slow_log"
+        )
+}
+
 /// Tables and variables that tell of the database itself.
 pub(super) fn catalogue(name: &[u8]) -> bool {
     let starts = [
         &b"information_schema"[..],
-        b"mysql.",
         b"pg_catalog",
         b"performance_schema",
         b"master..",
@@ -71,6 +94,7 @@ pub(super) fn catalogue(name: &[u8]) -> bool {
         b"msdb.",
     ];
     starts.iter().any(|it| name.starts_with(it))
+        || name.strip_prefix(b"mysql.").is_some_and(is_table_of_mysql)
         || matches!(
             name,
             b"sysobjects"

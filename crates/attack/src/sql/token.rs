@@ -160,8 +160,19 @@ fn word_of(text: &[u8]) -> Option<Word> {
     })
 }
 
+/// Whose comments of a line are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Anybody's: `#` and `--` begin one, and any break ends it.
+    Any,
+    /// MySQL's: a blank stands behind `--`, and a line feed alone ends a comment.
+    MySql,
+    /// PostgreSQL's and SQL Server's: `#` is an operator or part of a name.
+    Standard,
+}
+
 /// Cuts `text`, in lower case, into tokens; each comes with where it begins.
-pub(crate) fn tokenize<'a>(text: &'a [u8], from: usize, out: &mut Vec<(Token<'a>, usize)>) {
+pub(crate) fn tokenize<'a>(text: &'a [u8], from: usize, dialect: Dialect, out: &mut Vec<(Token<'a>, usize)>) {
     let mut at = from;
     while let Some(&byte) = text.get(at) {
         if TOKENS_MAX <= out.len() {
@@ -172,8 +183,19 @@ pub(crate) fn tokenize<'a>(text: &'a [u8], from: usize, out: &mut Vec<(Token<'a>
             b'\'' | b'"' | b'`' => text_at(rest, byte),
             b'0'..=b'9' => number_at(rest),
             b'.' if rest.get(1).is_some_and(u8::is_ascii_digit) => number_at(rest),
+            0x80.. if 0 < space_length(text, at) => {
+                at += space_length(text, at);
+                continue;
+            }
             b'a'..=b'z' | b'_' | 0x80.. => {
-                let length = name_length(rest);
+                let length = name_length(text, at);
+                if let Some((word, length)) = dotted_word(&rest[..length]) {
+                    out.push((Token::Word(word, &rest[..length]), at));
+                    // What follows the dot is a number, or a name that may do without.
+                    at += length + usize::from(!rest.get(length + 1).is_some_and(u8::is_ascii_digit));
+                    work::count(1);
+                    continue;
+                }
                 let name = &rest[..length];
                 // A string with a prefix: N'x', 0x's sibling X'41', B'01'.
                 if length == 1 && rest.get(1) == Some(&b'\'') && matches!(byte, b'n' | b'x' | b'b' | b'e') {
@@ -189,15 +211,16 @@ pub(crate) fn tokenize<'a>(text: &'a [u8], from: usize, out: &mut Vec<(Token<'a>
             }
             b'@' => {
                 let skipped = rest.iter().take_while(|it| **it == b'@').count();
-                let length = skipped + name_length(&rest[skipped..]);
+                let length = skipped + name_length(text, at + skipped);
                 (Token::Variable(&rest[..length]), length)
             }
             b'$' if dollar_quote(rest).is_some() => {
                 let length = dollar_quote(rest).unwrap_or(2);
                 (Token::Text(&rest[..length]), length)
             }
-            b'-' if rest.starts_with(b"--") => (Token::Comment, line_length(rest)),
-            b'#' => (Token::Comment, line_length(rest)),
+            b'-' if is_dash_comment(rest, dialect) => (Token::Comment, line_length(rest, dialect)),
+            b'#' if dialect == Dialect::Standard => (Token::Operator(b'#'), 1),
+            b'#' => (Token::Comment, line_length(rest, dialect)),
             b'/' if rest.starts_with(b"/*!") => {
                 // MySQL runs what stands in such a comment: only its brackets are space.
                 let digits = rest[3..].iter().take_while(|it| it.is_ascii_digit()).count();
@@ -281,7 +304,7 @@ fn number_at(rest: &[u8]) -> (Token<'_>, usize) {
             return (Token::Number(&rest[..length + signed + digits]), length + signed + digits);
         }
     }
-    let glued = rest[length..].iter().take_while(|it| is_in_name(**it)).count();
+    let glued = run_length(rest, length);
     if 0 < glued && !starts_with_word(&rest[length..length + glued]) {
         length += glued;
         return (Token::Name(&rest[..length]), length);
@@ -298,15 +321,41 @@ const fn is_in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || 0x80 <= byte
 }
 
-fn name_length(rest: &[u8]) -> usize {
-    let mut at = 0;
+/// How many bytes from `begin` of `text` on stand in a name, without dots.
+fn run_length(text: &[u8], begin: usize) -> usize {
+    let is_in = |at: &usize| is_in_name(text[*at]) && (text[*at] < 0x80 || space_length(text, *at) == 0);
+    (begin..text.len()).take_while(is_in).count()
+}
+
+/// How long a name is that begins at `begin` of `text`.
+fn name_length(text: &[u8], begin: usize) -> usize {
+    let mut at = begin;
     loop {
-        at += rest[at..].iter().take_while(|it| is_in_name(**it)).count();
-        let goes_on = rest.get(at) == Some(&b'.') && rest.get(at + 1).is_some_and(|it| is_in_name(*it) || *it == b'.');
+        at += run_length(text, at);
+        let goes_on = text.get(at) == Some(&b'.') && (0 < run_length(text, at + 1) || text.get(at + 1) == Some(&b'.'));
         if !goes_on {
-            return at;
+            return at - begin;
         }
         at += 1;
+    }
+}
+
+/// The word of a statement before the first dot of a name, and its length: MySQL reads `select.1` as two, and `from.users`.
+fn dotted_word(name: &[u8]) -> Option<(Word, usize)> {
+    let length = memchr::memchr(b'.', name)?;
+    let word = word_of(&name[..length])?;
+    matches!(word, Word::Select | Word::From | Word::Union | Word::Where | Word::Or | Word::And)
+        .then_some((word, length))
+}
+
+/// How many bytes the space at `at` has that is none of ASCII; 0 where there is none. The byte A0 is one by itself in Latin-1,
+/// where it is no part of a letter in UTF-8.
+fn space_length(text: &[u8], at: usize) -> usize {
+    match &text[at..] {
+        [0xc2, 0xa0, ..] => 2,
+        [0xe2, 0x80, 0x80..=0x8a | 0xaf, ..] | [0xe3, 0x80, 0x80, ..] => 3,
+        [0xa0, ..] if at == 0 || text[at - 1] < 0x80 || text[at - 1] == 0xa0 => 1,
+        _ => 0,
     }
 }
 
@@ -326,8 +375,14 @@ fn dollar_quote(rest: &[u8]) -> Option<usize> {
     memchr::memmem::find(inside, fence).map(|it| tag + 1 + it + fence.len())
 }
 
-fn line_length(rest: &[u8]) -> usize {
-    memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len())
+fn is_dash_comment(rest: &[u8], dialect: Dialect) -> bool {
+    // Source: MySQL 8.0 Reference Manual, section 9.7, "Comments".
+    rest.starts_with(b"--") && (dialect != Dialect::MySql || rest.get(2).is_none_or(|it| *it <= b' '))
+}
+
+fn line_length(rest: &[u8], dialect: Dialect) -> usize {
+    let end = if dialect == Dialect::MySql { memchr::memchr(b'\n', rest) } else { memchr::memchr2(b'\n', b'\r', rest) };
+    end.unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -336,8 +391,13 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
+        check_in(Dialect::Any, text, expected);
+    }
+
+    #[track_caller]
+    fn check_in(dialect: Dialect, text: &str, expected: &str) {
         let mut tokens = Vec::new();
-        tokenize(text.as_bytes(), 0, &mut tokens);
+        tokenize(text.as_bytes(), 0, dialect, &mut tokens);
         let shown: Vec<_> = tokens
             .iter()
             .map(|(token, _)| match token {
@@ -372,13 +432,39 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_is_what_a_dialect_takes_for_one() {
+        for (dialect, expected) in [
+            (Dialect::Any, "#1 -- #3 -- #6"),
+            (Dialect::MySql, "#1 - - x #3 --"),
+            (Dialect::Standard, "#1 -- #3 # #4 #5 #6"),
+        ] {
+            check_in(dialect, "1 --x\n3 #4 5\r6", expected);
+        }
+    }
+
+    #[test]
+    fn spaces_beyond_ascii_part_names_and_letters_do_not() {
+        check("a\u{a0}or\u{3000}b", "a OR b");
+        check("\u{e0}or", "\u{e0}or");
+        let mut tokens = Vec::new();
+        tokenize(b"1\xa0or\xa0\xa02", 0, Dialect::Any, &mut tokens);
+        assert_eq!(tokens.iter().map(|it| it.1).collect::<Vec<_>>(), [0, 2, 6]);
+    }
+
+    #[test]
+    fn a_word_of_a_statement_before_a_dot_is_a_word() {
+        check("select.1 from.users", "SELECT #.1 FROM users");
+        check("a.select orders.id user.name array.from", "a.select orders.id user.name array.from");
+    }
+
+    #[test]
     fn no_bytes_are_a_panic_or_an_endless_loop() {
         for text in ["'\\", "$a", "[", "/*", "/*!", "0x", "@", ":", "1e", "\\", "$x$ $y$", "1.", ".."] {
-            tokenize(text.as_bytes(), 0, &mut Vec::new());
+            tokenize(text.as_bytes(), 0, Dialect::Any, &mut Vec::new());
         }
         for byte in 0..=255_u8 {
             for other in 0..=255_u8 {
-                tokenize(&[byte, other, byte], 0, &mut Vec::new());
+                tokenize(&[byte, other, byte], 0, Dialect::MySql, &mut Vec::new());
             }
         }
     }

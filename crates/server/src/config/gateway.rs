@@ -100,6 +100,7 @@ impl Raw {
             fail,
             crs: None,
         };
+        self.refuse_unread_uninspected(policy.inspects)?;
         let crs = self.crs()?;
         let is_idle = policy.routes.is_empty() && authz_path.is_none();
         let settings = Settings {
@@ -164,6 +165,18 @@ impl Raw {
         let upstreams = text.split_whitespace().filter_map(|it| it.strip_prefix("upstream="));
         upstreams.flat_map(|it| it.split(',')).try_for_each(|it| address_of("gateway.routes", it, origin).map(drop))?;
         self.get("gateway.routes", |it| routes_of(it, defaults))
+    }
+
+    /// Without inspection nothing is unread, so who asks for bodies to be refused for that would wait in vain.
+    fn refuse_unread_uninspected(&self, inspects: bool) -> Result<(), Failure> {
+        let is_asked = |key: &str, word: &str| self.text(key).0.split_whitespace().any(|it| it == word);
+        let asked = [("gateway.unread", "refuse"), ("gateway.routes", "unread=refuse")];
+        match asked.iter().find(|it| !inspects && is_asked(it.0, it.1)) {
+            None => Ok(()),
+            Some((key, _)) => Err(Failure::usage(format!(
+                "`{key}` refuses bodies that inspection cannot read, and `gateway.inspect` is `false`: nothing would be refused"
+            ))),
+        }
     }
 
     fn body_bytes(&self) -> Result<usize, Failure> {
@@ -340,6 +353,11 @@ mod tests {
         assert_eq!(of("unread = \"refuse\""), [Fail::Closed]);
         assert_eq!(of(&format!("fail = \"closed\"\n{route}")), [Fail::Open, Fail::Closed]);
         check_refused("upstream = \"http://a\"\nunread = \"closed\"", "unread");
+        check_refused("upstream = \"http://a\"\ninspect = false\nunread = \"refuse\"", "unread");
+        let refusing = "routes = [{ path = \"/x\", upstream = [\"http://a\"], unread = \"refuse\" }]";
+        check_refused(&format!("inspect = false\n{refusing}"), "routes");
+        assert_eq!(of(refusing), [Fail::Closed, Fail::Open]);
+        assert_eq!(of("inspect = false\nfail = \"closed\""), [Fail::Closed]);
     }
 
     #[test]

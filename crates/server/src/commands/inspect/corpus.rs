@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Instant;
 
 use attack::inspector::{Inspector, Scratch};
-use attack::report::Report;
+use attack::report::{Report, Unread};
 use attack::request::{Header, Request};
 use serde_json::{Value, json};
 
@@ -61,6 +61,9 @@ struct Tally {
     expected: u64,
     unexpected_found: u64,
     unexpected: u64,
+    /// Legitimate requests with a body, and those of them whose body was not read to its end.
+    bodies: u64,
+    unread: u64,
     nanoseconds: Vec<u64>,
     folds: [[u64; 4]; FOLDS],
 }
@@ -114,6 +117,7 @@ fn run_file(file: &str, asked: &Asked, mut misses: Option<&mut dyn Write>) -> Re
             let line = json!({
                 "id": sample.id, "label": u8::from(sample.is_attack), "cat": sample.category, "method": sample.method,
                 "uri": String::from_utf8_lossy(&sample.uri), "findings": findings,
+                "body_unread": report.unread.map(Unread::as_str),
             });
             writeln!(out, "{line}").map_err(|it| Failure::failed(format!("`--misses` cannot be written: {it}")))?;
         }
@@ -140,6 +144,10 @@ impl Tally {
         };
         if is_found {
             report.families().iter().for_each(|it| *self.families.entry(it.as_str()).or_default() += 1);
+        }
+        if !sample.is_attack && !sample.body.is_empty() {
+            self.bodies += 1;
+            self.unread += u64::from(report.unread.is_some());
         }
         let fold = &mut self.folds[fold_of(&sample.id)];
         let (all, hits) = if sample.is_attack {
@@ -172,7 +180,7 @@ impl Tally {
     fn as_json(&self, file: &str) -> Value {
         json!({
             "file": file, "attacks": self.attacks, "found": self.found, "legitimate": self.legitimate,
-            "false_alarms": self.false_alarms, "families": self.families,
+            "false_alarms": self.false_alarms, "bodies": self.bodies, "bodies_unread": self.unread, "families": self.families,
             "expected_ids_found": self.expected_found, "expected_ids_total": self.expected,
             "unexpected_ids_found": self.unexpected_found, "unexpected_ids_total": self.unexpected,
             "folds": {"found_percent": self.rates(0), "false_alarms_percent": self.rates(2)},
@@ -198,6 +206,12 @@ impl Tally {
             share(self.false_alarms, self.legitimate),
             gap(self.rates(2)),
         );
+        if 0 < self.bodies {
+            out.push_str(&format!(
+                "  bodies       {:>7}   not read     {:>7}   of the legitimate\n",
+                self.bodies, self.unread
+            ));
+        }
         if 0 < self.expected + self.unexpected {
             out.push_str(&format!(
                 "  rules expected {} found {}, rules not expected {} found {}\n",

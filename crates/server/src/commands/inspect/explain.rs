@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
 
-use attack::explain::forms;
+use attack::explain::{Value, forms};
 use attack::inspector::{Inspector, Scratch};
-use attack::report::{ATTACK_SCORE, Report};
+use attack::report::{ATTACK_SCORE, Report, Unread};
 use attack::request::{Header, Request};
 use serde_json::json;
 
@@ -69,12 +69,12 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 
 fn tell(request: &Request<'_>, asked: &Asked, is_json: bool) -> Result<u8, Failure> {
     let (mut scratch, mut report) = (Scratch::default(), Report::default());
-    Inspector::new().inspect(request, &mut scratch, &mut report);
+    let values = Inspector::new().explain(request, &mut scratch, &mut report);
     let mut crs = asked.crs.as_ref().map(|it| Crs::load(it, asked.paranoia.unwrap_or(1), false)).transpose()?;
     if let Some(crs) = &mut crs {
         crs.evaluate(request);
     }
-    let text = if is_json { as_json(&report, crs.as_ref()) } else { as_text(request, &report, crs.as_ref()) };
+    let text = if is_json { as_json(&report, crs.as_ref()) } else { as_text(&values, &report, crs.as_ref()) };
     terminal::print(&text)?;
     Ok(0)
 }
@@ -92,6 +92,7 @@ fn as_json(report: &Report, crs: Option<&Crs>) -> String {
         .collect();
     let mut out = json!({
         "attack": report.is_attack(), "attack_score": report.attack_score, "bot_score": report.bot_score, "findings": findings,
+        "body_unread": report.unread.map(Unread::as_str),
     });
     if let Some(crs) = crs {
         let rules: Vec<_> = crs.outcome.matches.iter().map(|it| it.id).collect();
@@ -101,10 +102,10 @@ fn as_json(report: &Report, crs: Option<&Crs>) -> String {
     format!("{out}\n")
 }
 
-fn as_text(request: &Request<'_>, report: &Report, crs: Option<&Crs>) -> String {
+fn as_text(values: &[Value], report: &Report, crs: Option<&Crs>) -> String {
     let mut out = String::new();
-    for (name, value, is_form) in parts(request) {
-        let forms = forms(value, is_form);
+    for value in values {
+        let (name, forms) = (value.place.to_string(), forms(&value.text, value.is_form));
         if forms.len() < 2 && !report.findings.iter().any(|it| it.place.to_string() == name) {
             continue;
         }
@@ -133,6 +134,9 @@ fn as_text(request: &Request<'_>, report: &Report, crs: Option<&Crs>) -> String 
         "\nattack score {}: {verdict} ({ATTACK_SCORE} and above is one); bot score {}",
         report.attack_score, report.bot_score
     );
+    if let Some(unread) = report.unread {
+        let _ = writeln!(out, "the body was not read to its end: {}", unread.as_str());
+    }
     if let Some(crs) = crs {
         let _ = writeln!(
             out,
@@ -150,21 +154,36 @@ fn as_text(request: &Request<'_>, report: &Report, crs: Option<&Crs>) -> String 
     out
 }
 
-/// The parts of a request that can be shown one by one, under the names that findings give them.
-fn parts<'a>(request: &Request<'a>) -> Vec<(String, &'a [u8], bool)> {
-    let target = request.target;
-    let question = target.iter().position(|it| *it == b'?');
-    let (path, query) = question.map_or((target, &b""[..]), |it| (&target[..it], &target[it + 1..]));
-    let mut parts = vec![("path".to_owned(), path, false)];
-    for argument in query.split(|it| *it == b'&').filter(|it| !it.is_empty()) {
-        let equals = argument.iter().position(|it| *it == b'=');
-        let (name, value) = equals.map_or((&b""[..], argument), |it| (&argument[..it], &argument[it + 1..]));
-        let name = String::from_utf8_lossy(name);
-        let name = if name.is_empty() { "query".to_owned() } else { format!("query argument `{name}`") };
-        parts.push((name, value, true));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(head: &[Header<'_>], body: &[u8]) -> (String, String) {
+        let request = Request { method: "POST", target: b"/", headers: head, body, ..Request::default() };
+        let mut report = Report::default();
+        let values = Inspector::new().explain(&request, &mut Scratch::default(), &mut report);
+        (as_text(&values, &report, None), as_json(&report, None))
     }
-    for header in request.headers {
-        parts.push((format!("header `{}`", header.name.to_ascii_lowercase()), header.value, false));
+
+    #[test]
+    fn shows_how_bodies_and_cookies_were_read() {
+        let form = Header { name: "Content-Type", value: b"application/x-www-form-urlencoded" };
+        let cookie = Header { name: "Cookie", value: b"id=%27a" };
+        let (text, json) = text_of(&[form, cookie], b"q=%2527");
+        for expected in ["body field `q`", "%27\n", "cookie `id`", "'a\n"] {
+            assert!(text.contains(expected), "{text}");
+        }
+        assert!(!text.contains("not read") && json.contains("\"body_unread\":null"), "{text}{json}");
+        let json = Header { name: "Content-Type", value: b"application/json" };
+        let (text, _) = text_of(&[json], br#"{"user":{"name":"%3Cb%3E"}}"#);
+        assert!(text.contains("body field `user.name`") && text.contains("<b>"), "{text}");
     }
-    parts
+
+    #[test]
+    fn says_what_was_not_read() {
+        let coding = Header { name: "Content-Encoding", value: b"br" };
+        let (text, json) = text_of(&[coding], b"x");
+        assert!(text.contains("not read to its end: encoding"), "{text}");
+        assert!(json.contains("\"body_unread\":\"encoding\""), "{json}");
+    }
 }
