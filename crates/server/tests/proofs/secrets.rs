@@ -171,7 +171,8 @@ fn secrets_of_the_configuration_are_in_no_complaint_and_not_shown() {
     let path = config.to_str().expect("folders of the proofs have plain names");
     let address = "postgres://user:cAnArY@localhost/db";
     for (text, is_right) in [
-        (format!("[store]\nurl = \"{address}\"\n"), false),
+        // A server would wait for that database for ever.
+        (format!("[store]\nurl = \"{address}\"\n"), true),
         (format!("[log]\nurl = \"{address}\"\n"), false),
         (format!("[limits]\nurl = \"{address}\"\n"), false),
         (format!("[store]\nurl = \"{address}\n"), false),
