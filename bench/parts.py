@@ -19,6 +19,7 @@ from attack import attack
 from block import block
 from bouncers import bouncers
 from delivery import delivery, pulling
+from enforced import enforced
 from conduct import Failed, Server, access_log, bare, disk, load, processor_figures, spread
 from gateway import gateway
 import conduct
@@ -393,4 +394,4 @@ def scratch():
 
 
 PARTS = {it.__name__: it for it in (
-    logs, ndjson, scan, headline, alerts, keys, network, flood, memory, gateway, block, bouncers, delivery, pulling, soak, attack)}
+    logs, ndjson, scan, headline, alerts, keys, network, flood, memory, gateway, block, enforced, bouncers, delivery, pulling, soak, attack)}

@@ -58,6 +58,21 @@ for _ in $(seq 100); do
     curl -sSf -H "Authorization: Bearer $key" "$address/v1/ledger" | grep -q '"lag_events":0' && break
     sleep 0.1
 done
+# Into one that waits for a person, with more newer ones than the page reads of all of them.
+post() {
+    curl -sSf -o /dev/null -H "Authorization: Bearer $key" -H 'Content-Type: application/json' -d "$2" "$address$1" || fail "$1 was refused"
+}
+post /v1/decisions/switches '{"mode":"live","paused":true,"reason":"a test"}'
+for _ in 1 2 3 4 5; do
+    post /logs "{\"timestamp\":\"$(date -u +%FT%TZ)\",\"client_ip\":\"192.0.2.77\",\"endpoint\":\"/login\",\"method\":\"POST\",\"status_code\":401}"
+done
+for _ in $(seq 100); do
+    curl -sSf -H "Authorization: Bearer $key" "$address/v1/decisions?state=held" | grep -q '192\.0\.2\.77' && break
+    sleep 0.1
+done
+for other in $(seq 60); do
+    post /v1/decisions "{\"ip\":\"198.18.7.$other\",\"reason\":\"one of many\"}"
+done
 # And into decisions: one of a person, one of a list.
 for payload in "${payloads[@]:0:3}"; do
     number=$((number + 1))
@@ -84,5 +99,6 @@ grep -qiE '(src|href)="(https?:)?//' page && fail "the page loads something from
 grep -q '203\.0\.113\.1' page || fail "the page does not show the alerts"
 grep -q '&lt;img src=x' page || fail "the page does not show what the attacker wrote, as text"
 grep -q '198\.51\.100\.' page || fail "the page does not show the decisions"
+grep -q 'bartizan decisions release' page || fail "the page does not show what waits for a person"
 grep -q 'bartizan decisions remove --id' page || fail "the page does not say how a decision is removed"
 echo "the page shows $alerts alerts with hostile contents, and nothing of it ran"
