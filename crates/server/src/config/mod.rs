@@ -2,6 +2,7 @@
 //!
 //! A resolved [`Config`] is complete and cannot be wrong. A complaint names the key, the value and what would do.
 
+pub(crate) mod aliases;
 pub(crate) mod crawlers;
 pub(crate) mod decisions;
 pub(crate) mod gateway;
@@ -121,10 +122,13 @@ impl Raw {
             raw.take_file(&path)?;
             raw.file = Some(path);
         }
+        let mut theirs = aliases::Theirs::default();
         for (name, value) in environment {
             raw.take_variable(&name, &value)?;
             raw.take_slack(&name, &value);
+            theirs.take(&name, &value);
         }
+        raw.take_theirs(&theirs);
         Ok(raw)
     }
 

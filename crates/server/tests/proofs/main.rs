@@ -19,6 +19,7 @@ mod log_on_a_broker;
 mod messages;
 mod postgres;
 mod rabbitmq;
+mod rabbitmq_breaks;
 mod remote;
 mod secrets;
 mod security;

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A finding as the gateway of system 000 publishes it.
-fn anormal(number: usize) -> String {
+pub(crate) fn anormal(number: usize) -> String {
     json!({
         "Id": null, "ServiceName": "API.Gateway", "Ip": format!("203.0.113.{}", number % 250), "EventType": 12,
         "Severity": 1, "Description": format!("finding {number}"), "OccurredAt": "2026-11-20T20:14:38.1234567Z",
@@ -32,7 +32,7 @@ fn anormal(number: usize) -> String {
 }
 
 /// A log as system 004 publishes it.
-fn log(status: u16, address: &str) -> String {
+pub(crate) fn log(status: u16, address: &str) -> String {
     json!({
         "timestamp": "2026-11-20T10:00:00Z", "client_ip": address, "endpoint": "/login", "method": "POST",
         "status_code": status,
@@ -47,13 +47,13 @@ fn configure(folder: &Path, text: &str) -> PathBuf {
 }
 
 /// How to start a server with this configuration; the folder must live as long.
-fn start(folder: &Path, text: &str) -> Start {
+pub(crate) fn start(folder: &Path, text: &str) -> Start {
     Start { config: Some(configure(folder, text)), ..Start::on(&folder.join("data")) }
 }
 
 /// Waits until `look` finds something.
 #[track_caller]
-fn wait<T>(start: &Start, what: &str, look: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait<T>(start: &Start, what: &str, look: impl Fn() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -66,7 +66,7 @@ fn wait<T>(start: &Start, what: &str, look: impl Fn() -> Option<T>) -> T {
 
 /// Waits until the ledger of an input says so many were received; it must add up.
 #[track_caller]
-fn wait_received(server: &Server, start: &Start, input: &str, received: u64) -> Value {
+pub(crate) fn wait_received(server: &Server, start: &Start, input: &str, received: u64) -> Value {
     let counts = wait(start, &format!("{received} of {input}"), || {
         let counts = server.get("/v1/ledger")["inputs"][input].clone();
         (received <= counts["received"].as_u64().unwrap_or_default()).then_some(counts)
@@ -78,14 +78,14 @@ fn wait_received(server: &Server, start: &Start, input: &str, received: u64) -> 
 }
 
 /// The source of this name, as it is listed.
-fn source(server: &Server, name: &str) -> Value {
+pub(crate) fn source(server: &Server, name: &str) -> Value {
     let listed = server.get("/v1/sources");
     let found = listed["items"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned();
     found.unwrap_or_default()
 }
 
 #[track_caller]
-fn wait_connected(server: &Server, start: &Start, name: &str) -> Value {
+pub(crate) fn wait_connected(server: &Server, start: &Start, name: &str) -> Value {
     wait(start, &format!("the connection of {name}"), || {
         Some(source(server, name)).filter(|it| it["connected"] == true)
     })
@@ -93,11 +93,11 @@ fn wait_connected(server: &Server, start: &Start, name: &str) -> Value {
 
 /// How many messages the queue holds once nobody reads it.
 #[track_caller]
-fn left(broker: &Broker, queue: &str) -> u64 {
+pub(crate) fn left(broker: &Broker, queue: &str) -> u64 {
     broker.ask("count", &json!({"queue": queue})).as_u64().unwrap()
 }
 
-fn messages(queue: &str, range: std::ops::Range<usize>) -> Value {
+pub(crate) fn messages(queue: &str, range: std::ops::Range<usize>) -> Value {
     let message = |it| json!({"key": queue, "id": format!("{queue}-{it}"), "body": anormal(it)});
     json!({"messages": range.map(message).collect::<Vec<_>>()})
 }

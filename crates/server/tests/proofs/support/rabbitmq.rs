@@ -1,12 +1,13 @@
 //! A real RabbitMQ, a client of it that is not ours, and a way to it that can be cut.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use serde_json::Value;
 
@@ -75,6 +76,84 @@ impl Broker {
     /// The address by way of a port on this host.
     pub(crate) fn through(&self, port: u16) -> String {
         self.address.replace(self.host_and_port(), &format!("127.0.0.1:{port}"))
+    }
+}
+
+/// Starts a broker of a proof's own, and tells it things.
+const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/own-rabbitmq");
+/// How long a broker may take to come up; some seconds, unless the machine is busy.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A broker of a proof's own, which it may kill.
+pub(crate) struct OwnBroker {
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl OwnBroker {
+    /// Starts one, where there are brokers.
+    pub(crate) fn start() -> Option<Self> {
+        Broker::find()?;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it listens").port();
+        drop(listener);
+        let mut broker = Self { folder, port, child: None };
+        broker.revive();
+        Some(broker)
+    }
+
+    fn script(&self) -> Command {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log")).expect("it is ours");
+        let mut script = Command::new(OWN);
+        script.arg(self.folder.path().join("broker")).arg(self.port.to_string());
+        script.stdin(Stdio::null()).stdout(log.try_clone().expect("it is a file")).stderr(log);
+        script
+    }
+
+    /// Starts it, and waits until it is there; it has what it had.
+    #[track_caller]
+    pub(crate) fn revive(&mut self) {
+        self.child = Some(self.script().spawn().expect("it can be started"));
+        let began = Instant::now();
+        // The port of the protocol opens last.
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(began.elapsed() < START_PATIENCE, "the broker does not start: {}", log());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the child is ours");
+            child.wait().expect("the child is ours");
+        }
+    }
+
+    /// Has the broker close every connection.
+    #[track_caller]
+    pub(crate) fn close_connections(&self) {
+        let closed = self.script().args(["control", "close_all_connections", "the proof wants it"]).status();
+        assert!(
+            closed.expect("it can be started").success(),
+            "{:?}",
+            fs::read_to_string(self.folder.path().join("log"))
+        );
+    }
+
+    /// As others know it.
+    pub(crate) fn broker(&self) -> Broker {
+        Broker { address: format!("amqp://bartizan:test-only@127.0.0.1:{}/%2f", self.port) }
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        self.kill();
+        // Without it the port mapper stays; nothing else is to be done about it here.
+        let _ = self.script().arg("end").status();
     }
 }
 
