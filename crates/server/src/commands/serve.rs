@@ -26,8 +26,8 @@ Starts everything in one process, on embedded backends in a data folder.
   --rules-config FILE  state and severity of rules                   (rules.toml beside the configuration)
   --no-shipped-rules   leaves the shipped rules out
   --config FILE        reads this configuration                      (bartizan.toml in this folder, if there)
-  --role ROLE          all six, or leave it out: gateway, ingest, detect, lead, notify, console. On the embedded
-                       backends, the only ones in this version, one process runs every role
+  --role ROLE          all six, or leave it out: gateway, ingest, detect, lead, notify, console. In this
+                       version one process runs every role, also with a broker and a database
 
 SIGTERM and Ctrl-C let everything finish; a second one ends at once.
 ";
