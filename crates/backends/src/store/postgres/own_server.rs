@@ -1,7 +1,7 @@
 //! A server of the test's own, which it may kill, and what is done meanwhile.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,8 +73,19 @@ impl OwnServer {
         self.child.wait().unwrap();
     }
 
+    /// Starts it again; what the killed one left behind may keep it from starting for a moment.
     pub(super) fn revive(&mut self) {
-        self.child = Self::spawn(&self.folder, self.port, &self.arguments);
+        let began = Instant::now();
+        loop {
+            self.child = Self::spawn(&self.folder, self.port, &self.arguments);
+            while self.child.try_wait().unwrap().is_none() {
+                if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+                    return;
+                }
+                assert!(began.elapsed() < PATIENCE, "it does not start again");
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 
     pub(super) fn settings(&self) -> Settings {
