@@ -41,6 +41,29 @@ pub struct Judged {
     pub standing: Standing,
 }
 
+impl Judged {
+    /// Makes the decision of it at `now`, with the number of its change; the store gives it its id.
+    pub(super) fn decision(&self, now: Timestamp, changed: u64) -> Decision {
+        let proposal = self.proposal.clone();
+        let Proposal { target, measure, origin, reason, basis, lasts, actor, is_spoofable: _, is_synthetic } = proposal;
+        Decision {
+            id: DecisionId(0),
+            target,
+            measure,
+            origin,
+            reason,
+            basis,
+            actor,
+            created_at: now,
+            expires_at: now.plus(lasts),
+            standing: self.standing,
+            ended: None,
+            is_synthetic,
+            changed,
+        }
+    }
+}
+
 /// Makes the messages about a decision, once it has its number.
 #[derive(Clone, Copy)]
 pub struct Tell<'a>(pub &'a dyn Fn(&Decision) -> Vec<OutboxRow>);

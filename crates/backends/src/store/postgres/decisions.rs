@@ -205,22 +205,8 @@ async fn next_change(session: &Session, count: usize) -> Result<u64, Fault> {
 async fn insert(session: &Session, judged: &[Judged], now: Timestamp) -> Result<Vec<Decision>, Fault> {
     let numbers = next_change(session, judged.len()).await?..;
     let mut admitted = Vec::with_capacity(judged.len());
-    for (changed, Judged { proposal, standing }) in numbers.zip(judged) {
-        let decision = Decision {
-            id: DecisionId(0),
-            target: proposal.target.clone(),
-            measure: proposal.measure,
-            origin: proposal.origin,
-            reason: proposal.reason.clone(),
-            basis: proposal.basis.clone(),
-            actor: proposal.actor.clone(),
-            created_at: now,
-            expires_at: now.plus(proposal.lasts),
-            standing: *standing,
-            ended: None,
-            is_synthetic: proposal.is_synthetic,
-            changed,
-        };
+    for (changed, judged) in numbers.zip(judged) {
+        let decision = judged.decision(now, changed);
         admitted.push(Decision { id: insert_one(session, &decision).await?, ..decision });
     }
     Ok(admitted)

@@ -369,30 +369,16 @@ fn insert(transaction: &Transaction<'_>, judged: &[Judged], now: Timestamp) -> R
          expires_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
     )?;
     let mut admitted = Vec::with_capacity(judged.len());
-    for (changed, Judged { proposal, standing }) in numbers.zip(judged) {
-        let mut decision = Decision {
-            id: DecisionId(0),
-            target: proposal.target.clone(),
-            measure: proposal.measure,
-            origin: proposal.origin,
-            reason: proposal.reason.clone(),
-            basis: proposal.basis.clone(),
-            actor: proposal.actor.clone(),
-            created_at: now,
-            expires_at: now.plus(proposal.lasts),
-            standing: *standing,
-            ended: None,
-            is_synthetic: proposal.is_synthetic,
-            changed,
-        };
+    for (changed, judged) in numbers.zip(judged) {
+        let mut decision = judged.decision(now, changed);
         let values = params![
             changed.cast_signed(),
             decision.target.scope(),
             decision.target.to_string(),
             decision.measure.as_str(),
             decision.origin.as_str(),
-            standing.as_str(),
-            brake_of(*standing),
+            decision.standing.as_str(),
+            brake_of(decision.standing),
             decision.basis.rule_id,
             now.0,
             decision.expires_at.0,
