@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use model::place::{PartitionId, Sequence};
+use model::time::Timestamp;
 
 use super::message::Message;
 use super::{OWNER_MARK, Shared, TELL_EVERY, first_at, locked, offset_behind};
@@ -114,7 +115,7 @@ fn lose(shared: &Shared, messages: u64, before: u64) {
 /// Takes a message into the copy; what is there already only tells what was sent last.
 fn take(shared: &Shared, owner: &mut Owner, offset: u64, bytes: &[u8], known: u64) {
     let first = first_at(offset);
-    let Some(message) = Message::decode(bytes).filter(|it| it.tag == shared.tag) else {
+    let Some(mut message) = Message::decode(bytes).filter(|it| it.tag == shared.tag) else {
         if known <= offset {
             let finding = format!("the message at offset {offset} cannot be read");
             tracing::error!(%finding, "The log is damaged");
@@ -132,16 +133,16 @@ fn take(shared: &Shared, owner: &mut Owner, offset: u64, bytes: &[u8], known: u6
         return;
     }
     if 0 < message.count {
-        keep(shared, first, &message);
+        let block = Block { bytes: std::mem::take(&mut message.records), count: message.count };
+        keep(shared, first, block, message.appended);
     }
     shared.land(&message, first);
 }
 
 /// Writes records to the copy, for as long as it takes: nothing is left out because a disk is full.
-fn keep(shared: &Shared, first: Sequence, message: &Message) {
-    let mut block = Block { bytes: message.records.clone(), count: message.count };
+fn keep(shared: &Shared, first: Sequence, mut block: Block, appended: Timestamp) {
     let mut is_told = false;
-    while let Err(error) = shared.copy.write(Some(first), &mut block, message.appended) {
+    while let Err(error) = shared.copy.write(Some(first), &mut block, appended) {
         if !std::mem::replace(&mut is_told, true) {
             tracing::error!(reason = %error, "The copy of the log cannot be written; it is tried again");
         }
