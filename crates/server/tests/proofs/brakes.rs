@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::http::exchange;
 use crate::support::server::{Server, Start, new_folder, run};
@@ -47,9 +48,8 @@ fn decided(server: &Server, client: &str) -> (String, String) {
     }
 }
 
-#[test]
-fn events_that_anybody_can_forge_block_nobody_however_they_are_mixed_with_others() {
-    let (folder, outside) = (new_folder(), new_folder());
+/// A server in live mode that bans for one rule only and takes events from anybody; what it is told stands in `outside`.
+fn live_server(folder: &TempDir, outside: &TempDir) -> Server {
     let config = outside.path().join("bartizan.toml");
     fs::write(&config, "[access]\nanonymous_ingest = \"loopback\"\n").unwrap();
     fs::write(
@@ -60,6 +60,13 @@ fn events_that_anybody_can_forge_block_nobody_however_they_are_mixed_with_others
     let start = Start { config: Some(config), ..Start::on(&folder.path().join("data")) };
     let server = start.must();
     run(&["decisions", "live", "--data", start.data.to_str().unwrap()]);
+    server
+}
+
+#[test]
+fn events_that_anybody_can_forge_block_nobody_however_they_are_mixed_with_others() {
+    let folders = (new_folder(), new_folder());
+    let server = live_server(&folders.0, &folders.1);
     let now = now_text();
     // The alert names the first ten and the last ten of these only.
     send(&server, "203.0.113.5", 40, true, &now);
@@ -72,17 +79,8 @@ fn events_that_anybody_can_forge_block_nobody_however_they_are_mixed_with_others
 
 #[test]
 fn clients_that_anybody_can_make_up_make_no_room_for_more_blocks() {
-    let (folder, outside) = (new_folder(), new_folder());
-    let config = outside.path().join("bartizan.toml");
-    fs::write(&config, "[access]\nanonymous_ingest = \"loopback\"\n").unwrap();
-    fs::write(
-        outside.path().join("rules.toml"),
-        "[default]\naction = \"none\"\n[rule.hightraffic]\naction = \"ban\"\n",
-    )
-    .unwrap();
-    let start = Start { config: Some(config), ..Start::on(&folder.path().join("data")) };
-    let server = start.must();
-    run(&["decisions", "live", "--data", start.data.to_str().unwrap()]);
+    let folders = (new_folder(), new_folder());
+    let server = live_server(&folders.0, &folders.1);
     let now = now_text();
     // Of 400 clients two percent would be eight.
     (0..400).for_each(|it| send(&server, &format!("198.51.{}.{}", 100 + it / 200, it % 200), 1, false, &now));
